@@ -1,0 +1,233 @@
+//! What analysis proved about one statement. Each fact is known, or unknown with the cause;
+//! an unknown fact can only count against a request.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{FunctionUse, Operation, RelationUse, TransactionStep};
+
+/// A fact, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact<T> {
+    /// Established.
+    Known(T),
+    /// Could not be established.
+    Unknown(Unknown),
+}
+
+/// Why a fact is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// PostgreSQL's parser refuses the text.
+    ParseError,
+    /// The text is not UTF-8, or its encoding is not one we read as the server does.
+    Encoding,
+    /// A limit on bytes, nodes or depth was reached.
+    TooComplex,
+    /// The statement runs code that we do not read (DO, CALL, a function body).
+    OpaqueCode,
+    /// A prepared statement, cursor or portal that we did not see being made.
+    UnresolvedName,
+    /// An argument that decides is not a constant.
+    NotConstant,
+    /// The parser produced something that we have no rule for.
+    UnknownStatement,
+}
+
+impl<T> Fact<T> {
+    /// The fact, if known.
+    pub const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is unknown.
+    pub const fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown(_))
+    }
+}
+
+impl<T: Ord + Clone> Fact<Vec<T>> {
+    /// Adds everything that `other` holds; unknown wins. The list stays sorted and unique.
+    pub fn absorb(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Known(mine), Self::Known(theirs)) => {
+                mine.extend(theirs.iter().cloned());
+                mine.sort_unstable();
+                mine.dedup();
+            }
+            (Self::Known(_), Self::Unknown(why)) => *self = Self::Unknown(*why),
+            (Self::Unknown(_), Self::Known(_) | Self::Unknown(_)) => {}
+        }
+    }
+}
+
+/// An UPDATE, DELETE or MERGE branch that touches every row: no WHERE, or one that is
+/// constantly true on its face.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Unfiltered {
+    /// `UPDATE` or `DELETE`.
+    pub operation: Operation,
+    /// The relation, as written.
+    pub relation: String,
+}
+
+/// How a statement changes a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingChange {
+    /// SET, for the session.
+    Session,
+    /// SET LOCAL, SET TRANSACTION, or `set_config(…, true)`.
+    Local,
+    /// RESET or SET … TO DEFAULT.
+    Reset,
+    /// RESET ALL or DISCARD ALL: `name` is `all`.
+    ResetAll,
+    /// Stored for later sessions or calls: ALTER ROLE/DATABASE/SYSTEM … SET, CREATE FUNCTION … SET.
+    Stored,
+    /// A startup parameter, also one inside `options`.
+    Startup,
+}
+
+/// The value that a setting would get.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingValue {
+    /// These constants (one, or a list as in `SET search_path TO a, b`).
+    Constants(Vec<String>),
+    /// The default.
+    Default,
+    /// Not a constant.
+    Unknown,
+}
+
+/// One change of a setting.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SettingUse {
+    /// Canonical lower-case name (`TIME ZONE` is `timezone`, `NAMES` is `client_encoding`);
+    /// `*` if a computed name is set.
+    pub name: String,
+    /// How.
+    pub change: SettingChange,
+    /// To what.
+    pub value: SettingValue,
+}
+
+/// Access to the database server's own files and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerAccess {
+    /// COPY from or to a file on the server; LOAD.
+    File,
+    /// COPY from or to a program on the server.
+    Program,
+}
+
+/// What analysis proved about one SQL statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlFacts {
+    /// What the statement is. [`Operation::Unknown`] if it could not be told.
+    pub operation: Operation,
+    /// Whether the submission holds no statement at all (`''`, `;`, a comment).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub empty: bool,
+    /// Set for transaction control.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<TransactionStep>,
+    /// Everything that running it does, itself included: CTEs, MERGE branches, `COPY (query)`,
+    /// EXPLAIN ANALYZE, PREPARE and DECLARE bodies, rule actions. Sorted, unique.
+    pub operations: Fact<Vec<Operation>>,
+    /// Relations, CTE names excluded where they are in scope. Sorted, unique.
+    pub relations: Fact<Vec<RelationUse>>,
+    /// Functions. Sorted, unique.
+    pub functions: Fact<Vec<FunctionUse>>,
+    /// Settings that it changes. Sorted, unique.
+    pub settings: Fact<Vec<SettingUse>>,
+    /// UPDATE and DELETE without an effective WHERE. Sorted, unique.
+    pub unfiltered: Fact<Vec<Unfiltered>>,
+    /// Server files and programs. Sorted, unique.
+    pub server_access: Fact<Vec<ServerAccess>>,
+}
+
+impl SqlFacts {
+    /// Facts of a statement that does nothing but be of this kind.
+    pub fn of(operation: Operation) -> Self {
+        Self {
+            operation,
+            empty: false,
+            transaction: None,
+            operations: Fact::Known(vec![operation]),
+            relations: Fact::Known(Vec::new()),
+            functions: Fact::Known(Vec::new()),
+            settings: Fact::Known(Vec::new()),
+            unfiltered: Fact::Known(Vec::new()),
+            server_access: Fact::Known(Vec::new()),
+        }
+    }
+
+    /// Facts of a submission without statements.
+    pub fn of_nothing() -> Self {
+        Self { empty: true, operations: Fact::Known(Vec::new()), ..Self::of(Operation::Select) }
+    }
+
+    /// Nothing is known but the cause.
+    pub fn unknown(why: Unknown) -> Self {
+        Self {
+            operation: Operation::Unknown,
+            empty: false,
+            transaction: None,
+            operations: Fact::Unknown(why),
+            relations: Fact::Unknown(why),
+            functions: Fact::Unknown(why),
+            settings: Fact::Unknown(why),
+            unfiltered: Fact::Unknown(why),
+            server_access: Fact::Unknown(why),
+        }
+    }
+
+    /// Adds what running `inner` as part of this statement does (EXECUTE of a prepared statement,
+    /// FETCH from a cursor). The statement's own operation stays what it is.
+    pub fn absorb(&mut self, inner: &Self) {
+        self.operations.absorb(&inner.operations);
+        self.relations.absorb(&inner.relations);
+        self.functions.absorb(&inner.functions);
+        self.settings.absorb(&inner.settings);
+        self.unfiltered.absorb(&inner.unfiltered);
+        self.server_access.absorb(&inner.server_access);
+    }
+
+    /// The first cause of an unknown fact, if there is one.
+    pub fn first_unknown(&self) -> Option<Unknown> {
+        fn why<T>(fact: &Fact<T>) -> Option<Unknown> {
+            match fact {
+                Fact::Known(_) => None,
+                Fact::Unknown(why) => Some(*why),
+            }
+        }
+        why(&self.operations)
+            .or_else(|| why(&self.relations))
+            .or_else(|| why(&self.functions))
+            .or_else(|| why(&self.settings))
+            .or_else(|| why(&self.unfiltered))
+            .or_else(|| why(&self.server_access))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absorbing_an_unknown_makes_it_unknown() {
+        let mut facts = SqlFacts::of(Operation::Execute);
+        facts.absorb(&SqlFacts::unknown(Unknown::UnresolvedName));
+        assert!(facts.relations.is_unknown());
+        assert_eq!(facts.operation, Operation::Execute);
+        facts.absorb(&SqlFacts::of(Operation::Select));
+        assert_eq!(facts.first_unknown(), Some(Unknown::UnresolvedName));
+    }
+}

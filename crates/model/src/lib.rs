@@ -1,0 +1,19 @@
+//! The vocabulary of Portcullis: who asks ([`Principal`]), what for ([`Operation`]), about what
+//! ([`RelationName`], [`FunctionUse`], …), and what analysis proved ([`SqlFacts`]).
+//!
+//! What is *not* here: parsing, policy, wire formats, clocks, I/O. This crate depends on none of
+//! ours, and every other crate of the workspace that names a concept takes the name from here.
+
+mod action;
+mod facts;
+mod principal;
+mod request;
+mod resource;
+
+pub use action::{Category, Operation, TransactionStep};
+pub use facts::{
+    Fact, ServerAccess, SettingChange, SettingUse, SettingValue, SqlFacts, Unfiltered, Unknown,
+};
+pub use principal::{Identity, Principal, Proof};
+pub use request::{Door, Request, Stage};
+pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};
