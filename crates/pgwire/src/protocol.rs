@@ -81,8 +81,6 @@ pub enum Submitted<'a, D> {
     Bind(&'a [u8], D),
     /// An Execute, with what the statement does to names.
     Execute(Effects<D>),
-    /// A Describe.
-    Describe,
     /// A `FunctionCall`.
     FunctionCall,
 }
@@ -206,6 +204,12 @@ impl<D, R> Protocol<D, R> {
         Passive { bytes: frame }
     }
 
+    /// A Describe of a name that stands for something cleared: analyses, runs nothing.
+    pub fn describe<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
+        self.enter(None, Kind::Describe);
+        Passive { bytes: frame }
+    }
+
     /// A Close: the server answers it whether or not the name exists.
     pub fn close<'a>(&mut self, kind: NameKind, name: &[u8], frame: &'a [u8]) -> Passive<'a> {
         let id = self.enter(None, Kind::Close);
@@ -239,9 +243,6 @@ impl<D, R> Protocol<D, R> {
                 for change in effects.portals {
                     self.portals.push(id, self.group, change);
                 }
-            }
-            Submitted::Describe => {
-                self.enter(ticket, Kind::Describe);
             }
             Submitted::FunctionCall => {
                 self.enter(ticket, Kind::FunctionCall);
@@ -332,7 +333,7 @@ impl<D, R> Protocol<D, R> {
                 }
             }
             UpstreamTag::CommandComplete | UpstreamTag::EmptyQuery => {
-                self.on_command(rows(body))?
+                self.on_command(rows(body))?;
             }
             UpstreamTag::PortalSuspended => {
                 ensure(matches!(self.head()?.kind, Kind::Execute { .. }))?;
