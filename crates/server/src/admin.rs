@@ -39,7 +39,7 @@ pub(crate) async fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<(
 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let ledger = shared.gate.ledger().health();
-    let healthy = ledger == audit::Health::Healthy;
+    let healthy = ledger == audit::Health::Sound;
     let upstream = tokio::time::timeout(
         std::time::Duration::from_secs(2),
         tokio::net::TcpStream::connect(&shared.settings.upstream),

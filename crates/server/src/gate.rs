@@ -266,7 +266,7 @@ impl Gate {
 
     fn evaluate(&self, in_force: &InForce, who: &Principal, stage: Stage, facts: &SqlFacts) -> Decision {
         // A ledger that cannot record cannot allow either.
-        if self.ledger.health() != audit::Health::Healthy {
+        if self.ledger.health() != audit::Health::Sound {
             return Decision::fault(*in_force.policy.digest(), Fault::Unaudited);
         }
         in_force.policy.evaluate(&Request { principal: who, door: Door::Pg, stage, facts })
@@ -334,7 +334,7 @@ impl Gate {
                 latency_ns: judged.latency_ns,
             })
             .collect();
-        self.ledger.append_as(self.promise, &entries)
+        self.ledger.append_as(&entries, self.promise)
     }
 
     /// Shows what a batch's judgements were, for the terminal view.
