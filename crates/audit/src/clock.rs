@@ -82,6 +82,12 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 fn digits(text: &mut [u8; TEXT_LEN], range: std::ops::Range<usize>, mut value: u64) {
     for slot in text.get_mut(range).unwrap_or_default().iter_mut().rev() {
         *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);
@@ -135,7 +141,7 @@ mod tests {
         for (nanos, text) in [
             (0, "1970-01-01T00:00:00.000000000Z"),
             (951_782_400_000_000_001, "2000-02-29T00:00:00.000000001Z"),
-            (1_795_575_775_123_456_789, "2026-11-25T01:42:55.123456789Z"),
+            (1_795_575_775_123_456_789, "2026-11-25T03:02:55.123456789Z"),
             (4_102_444_799_999_999_999, "2099-12-31T23:59:59.999999999Z"),
         ] {
             assert_eq!(Timestamp(nanos).to_string(), text);
