@@ -1,2 +1,61 @@
-//! Under construction.
-fn main() {}
+//! The binary. Reads the command line and the environment, once, and hands over to a command.
+//!
+//! What is *not* here: judgement, parsing of SQL or protocol, sockets. Commands return whether
+//! there is something to object to; errors are reported in one place, below.
+
+mod args;
+mod command;
+mod config;
+mod limits;
+mod output;
+mod reading;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use command::{Answer, Surroundings};
+use config::layers::Environment;
+use output::Style;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse_from(args::normalized(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let environment = Environment::of_process();
+    let style = Style::choose(cli.color, &environment);
+    let surroundings = Surroundings { environment, style };
+    match run(cli.command, &surroundings) {
+        Ok(answer) => answer.exit_code(),
+        Err(error) => {
+            if !output::is_closed(&error) {
+                output::complain(format_args!("portcullis: {error:#}"));
+            }
+            Answer::Incomplete.exit_code()
+        }
+    }
+}
+
+fn run(command: Command, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+    match command {
+        Command::Config(args) => command::config::run(args, surroundings),
+        Command::Version => command::version::run(),
+        Command::Proxy(_)
+        | Command::Check(_)
+        | Command::Policy(_)
+        | Command::VerifyLog(_)
+        | Command::Report(_)
+        | Command::Doctor(_)
+        | Command::Reference(_) => anyhow::bail!("not built yet"),
+    }
+}
+
+/// Help and version go to standard output and are a success; a usage error is neither.
+fn usage(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Ok(()) if !error.use_stderr() => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => Answer::Incomplete.exit_code(),
+    }
+}
