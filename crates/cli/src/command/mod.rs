@@ -1,6 +1,8 @@
 //! One module for each command.
 
 pub(crate) mod config;
+pub(crate) mod doctor;
+pub(crate) mod reference;
 pub(crate) mod version;
 
 use std::process::ExitCode;
