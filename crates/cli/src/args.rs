@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Judge statements against a policy, without a database
     Check(Box<CheckArgs>),
-    /// Check a policy document, or show what it gives to an agent
+    /// Check a policy document
     Policy(PolicyArgs),
     /// Verify that nothing in a ledger was edited, reordered, removed or inserted
     VerifyLog(VerifyArgs),
@@ -127,8 +127,13 @@ impl Args for SettingFlags {
 /// `proxy`.
 #[derive(Debug, Args)]
 pub(crate) struct ProxyArgs {
-    /// The configuration file [env: PORTCULLIS_CONFIG] [default: ./portcullis.yaml, if there]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "The configuration file [env: PORTCULLIS_CONFIG] [default: ./portcullis.yaml, if \
+                there]"
+    )]
     pub(crate) config: Option<PathBuf>,
     /// The settings.
     #[command(flatten)]
@@ -213,8 +218,6 @@ pub(crate) struct PolicyArgs {
 pub(crate) enum PolicyCommand {
     /// Report every mistake, with its line and column
     Lint(LintArgs),
-    /// Show what an agent may do
-    Show(ShowArgs),
 }
 
 /// `policy lint`.
@@ -229,20 +232,6 @@ pub(crate) struct LintArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
-}
-
-/// `policy show`.
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The policy document
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
-    /// The agent
-    #[arg(long)]
-    pub(crate) agent: String,
-    /// The mission it is on
-    #[arg(long)]
-    pub(crate) mission: Option<String>,
 }
 
 /// `verify-log`.
@@ -262,9 +251,9 @@ pub(crate) struct VerifyArgs {
 /// `report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The ledger's folder, or some of its files
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
+    /// The ledger's folder, or one of its files
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
     /// Form of the report
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
@@ -285,8 +274,12 @@ pub(crate) struct ReportArgs {
 /// `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// How to connect: `postgres://…` or `host=… user=…` [env: DATABASE_URL]
-    #[arg(long, value_name = "DSN")]
+    /// How to connect.
+    #[arg(
+        long,
+        value_name = "DSN",
+        help = "How to connect: `postgres://…` or `host=… user=…` [env: DATABASE_URL]"
+    )]
     pub(crate) dsn: Option<String>,
     /// The role that agents use [default: the one that connects]
     #[arg(long)]

@@ -9,6 +9,7 @@ mod config;
 mod limits;
 mod logging;
 mod output;
+mod policy_file;
 mod reading;
 
 use std::process::ExitCode;
@@ -45,11 +46,11 @@ fn run(command: Command, surroundings: &Surroundings) -> anyhow::Result<Answer> 
         Command::Doctor(args) => command::doctor::run(&args, surroundings),
         Command::Reference(args) => command::reference::run(&args),
         Command::Version => command::version::run(),
-        Command::Proxy(_)
-        | Command::Check(_)
-        | Command::Policy(_)
-        | Command::VerifyLog(_)
-        | Command::Report(_) => anyhow::bail!("not built yet"),
+        Command::Proxy(_) => anyhow::bail!("not built yet"),
+        Command::Check(args) => command::check::run(&args, surroundings),
+        Command::Policy(args) => command::policy::run(args, surroundings),
+        Command::VerifyLog(args) => command::verify_log::run(&args, surroundings),
+        Command::Report(args) => command::report::run(&args),
     }
 }
 

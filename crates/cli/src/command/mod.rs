@@ -1,8 +1,12 @@
 //! One module for each command.
 
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod policy;
 pub(crate) mod reference;
+pub(crate) mod report;
+pub(crate) mod verify_log;
 pub(crate) mod version;
 
 use std::process::ExitCode;

@@ -68,7 +68,7 @@ fn describe(text: &mut String, parent: &str, command: &Command) -> std::fmt::Res
         writeln!(text, "Also: {}.\n", aliases.join(", "))?;
     }
     writeln!(text, "| argument | meaning |\n| --- | --- |")?;
-    for arg in command.get_arguments().filter(|arg| !arg.is_hide_set()) {
+    for arg in command.get_arguments().filter(|arg| !arg.is_hide_set() && arg.get_id() != "help") {
         writeln!(text, "| {} | {} |", spelling(arg), cell(&meaning(arg)))?;
     }
     writeln!(text)
@@ -105,6 +105,9 @@ fn meaning(arg: &Arg) -> String {
     if !values.is_empty() {
         meaning.push_str(": ");
         meaning.push_str(&values.join(", "));
+    }
+    if !arg.get_action().takes_values() {
+        return meaning;
     }
     if let Some(default) = arg.get_default_values().first().and_then(|value| value.to_str()) {
         meaning.push_str(" [default: ");

@@ -85,7 +85,7 @@ impl Reader<'_> {
 
     fn ledger(&mut self) -> Option<LedgerSettings> {
         let dir = self.read(Key::LedgerDir, path);
-        let key_file = self.read(Key::KeyFile, path);
+        let key_file = self.read(Key::SecretFile, path);
         let promise = self.read(Key::Promise, Promise::parse);
         let payload = self.read(Key::Payload, Payload::parse);
         let segment_size = self.read(Key::SegmentSize, value::segment_size);

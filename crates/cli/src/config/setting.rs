@@ -81,7 +81,7 @@ settings! {
         "DIR" = "./ledger",
         "Where records are written"
     }
-    KeyFile {
+    SecretFile {
         "key_file", "key-file", ["PORTCULLIS_KEY_FILE"],
         "FILE" = "./portcullis.key",
         "Secret that authenticates the ledger's chain; made at the first start if it is missing"

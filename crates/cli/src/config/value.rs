@@ -144,7 +144,7 @@ pub(crate) fn upstream(text: &str) -> Result<String, Expected> {
 pub(crate) fn search_path(text: &str) -> Result<Vec<String>, Expected> {
     const EXPECTED: Expected =
         "expected schema names as in PostgreSQL, such as `\"$user\", public`";
-    match Some(text.split(',').map(|s| s.trim().trim_matches('"').to_owned()).collect::<Vec<_>>()) {
+    match sql::parse_search_path(text) {
         Some(schemas) if !schemas.is_empty() => Ok(schemas),
         Some(_) | None => Err(EXPECTED),
     }
@@ -164,11 +164,6 @@ macro_rules! words {
                     $($canonical $(| $alias)* => Ok(Self::$variant),)+
                     _ => Err($expected),
                 }
-            }
-
-            /// The canonical word.
-            pub(crate) const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $canonical,)+ }
             }
         }
     };
