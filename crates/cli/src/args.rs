@@ -243,6 +243,9 @@ pub(crate) struct VerifyArgs {
     /// The chain's secret; without it a rewritten chain cannot be told from a true one
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    /// The public half of the checkpoint key, kept elsewhere, if the secret must not be here
+    #[arg(long, value_name = "HEX", conflicts_with = "key_file")]
+    pub(crate) public_key: Option<String>,
     /// Form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,

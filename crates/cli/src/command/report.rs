@@ -17,7 +17,14 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Answer> {
         agent: args.agent.clone(),
         ..ReportOptions::default()
     };
-    let report = audit::report(&args.path, &options)?;
+    let mut report = audit::report(&args.path, &options)?;
+    if args.report_include_params {
+        output::complain("warning: the report repeats statement texts: treat it like the data");
+    } else {
+        for call in &mut report.denied_calls {
+            call.statement = None;
+        }
+    }
     match &args.output {
         None => {
             let mut out = output::stdout();
