@@ -46,7 +46,7 @@ fn run(command: Command, surroundings: &Surroundings) -> anyhow::Result<Answer> 
         Command::Doctor(args) => command::doctor::run(&args, surroundings),
         Command::Reference(args) => command::reference::run(&args),
         Command::Version => command::version::run(),
-        Command::Proxy(_) => anyhow::bail!("not built yet"),
+        Command::Proxy(args) => command::proxy::run(*args, surroundings),
         Command::Check(args) => command::check::run(&args, surroundings),
         Command::Policy(args) => command::policy::run(args, surroundings),
         Command::VerifyLog(args) => command::verify_log::run(&args, surroundings),

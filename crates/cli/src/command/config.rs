@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Answer, Surroundings};
 use crate::args::{ConfigArgs, ConfigCommand, ConfigShowArgs, ProxyArgs};
+use crate::config::value::Mode;
 use crate::config::{self, Loaded};
 use crate::output::{self, Color, Style, printable};
 
@@ -57,7 +58,11 @@ fn check(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Result<Answer>
                 || "no configuration file".to_owned(),
                 |file| file.display().to_string(),
             );
-            writeln!(out, "the configuration is sound ({from})")?;
+            let mode = match loaded.config.mode {
+                Mode::Enforce => "what the policy denies is refused",
+                Mode::Monitor => "what the policy denies is recorded and FORWARDED",
+            };
+            writeln!(out, "the configuration is sound ({from}); {mode}")?;
             Answer::Clean
         }
         Err(problems) => {

@@ -29,7 +29,7 @@ pub(crate) struct Config {
     pub(crate) handshake_timeout: Duration,
     /// For stopping.
     pub(crate) drain_timeout: Duration,
-    /// Pinned; `$user` unexpanded.
+    /// `$user` unexpanded.
     pub(crate) search_path: Vec<String>,
     /// What is shown, and how.
     pub(crate) display: DisplaySettings,
@@ -243,6 +243,6 @@ mod tests {
     #[test]
     fn what_is_open_or_off_is_said() {
         let open = [(Key::Listen, ":5433"), (Key::Mode, "monitor"), (Key::Promise, "relaxed")];
-        assert_eq!(warnings(&resolve(&with(&open)).unwrap()).len(), 3);
+        assert_eq!(warnings(&resolve(&with(&open)).unwrap()).len(), 2);
     }
 }

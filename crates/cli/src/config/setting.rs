@@ -124,7 +124,7 @@ settings! {
     SearchPath {
         "search_path", "search-path", ["PORTCULLIS_SEARCH_PATH"],
         "SCHEMAS" = "\"$user\", public",
-        "The search_path that every session starts with, pinned so that names mean what was judged"
+        "The search_path of sessions that name none when they start"
     }
     View {
         "view", "view", ["PORTCULLIS_VIEW"],
