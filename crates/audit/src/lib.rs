@@ -1,1 +1,41 @@
-//! Under construction.
+//! The ledger: what every door decided, in records that are chained, keyed, signed and readable.
+//!
+//! What is *not* here: deciding (the policy does), diagnostics (logs may be lost, records may
+//! not), SQL parsing, async run times. The ledger is local; nothing is sent anywhere.
+//!
+//! Invariants:
+//! - `record_before_forward`: a receipt exists only for entries that are as durable as promised.
+//! - A failed write or sync ends the ledger until it is opened again.
+//! - What was written is verified as it stands in the file, byte for byte.
+//! - `everything_is_bounded`: see `limits`.
+
+mod chain;
+mod checkpoint;
+mod clock;
+mod disk;
+mod error;
+mod json;
+mod key;
+mod ledger;
+mod limits;
+mod open;
+mod record;
+mod redact;
+mod report;
+mod segment;
+mod shared;
+mod syncer;
+mod verify;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use error::{LedgerError, LedgerFault};
+pub use key::Key;
+pub use ledger::{Abandoned, Durable, Health, Ledger, LedgerConfig, Recovery, Stats, Torn};
+pub use record::{
+    ChainId, Entry, Mode, Payload, Promise, ReasonView, Receipt, RecordId, Settled, SettledOutcome,
+};
+pub use report::{Report, ReportOptions, report};
+pub use verify::{Broken, BrokenKind, Verified, VerifiedChain, verify};
+
+/// Version of the record format.
+pub const FORMAT: u64 = 1;

@@ -1,1 +1,32 @@
-//! Under construction.
+//! The PostgreSQL wire protocol, versions 3.0 and 3.2, without I/O.
+//!
+//! Bytes become frames ([`client_header`], [`upstream_header`]), frames become messages
+//! ([`ClientMessage`]), and [`Protocol`] keeps the two facts that a judge of statements needs: which
+//! answer belongs to which message, and what each statement and portal name stands for.
+//!
+//! What is *not* here: sockets, SQL, policy, clocks. Whoever sends bytes upstream needs one of the
+//! types that only this crate ([`Passive`], [`StandIn`]) or the gate can make.
+//!
+//! Source of the rules: PostgreSQL documentation, "Frontend/Backend Protocol".
+
+mod error;
+mod frame;
+pub mod limits;
+mod message;
+mod names;
+mod order;
+mod protocol;
+mod startup;
+
+pub use error::{ErrorFields, ErrorResponse, Severity};
+pub use frame::{
+    ClientTag, HEADER_BYTES, Header, Side, UpstreamTag, Violation, client_header, upstream_header,
+};
+pub use message::{BindHead, ClientMessage, Malformed, NameKind, Query, decode_client};
+pub use names::{Change, Definition, Lookup};
+pub use order::{Outcome, Settlement, Ticket};
+pub use protocol::{Effects, Passive, Protocol, Refused, StandIn, Status, Submitted, UpstreamStep};
+pub use startup::{
+    NegotiateVersion, Opening, StartupError, StartupMessage, Version, decode_opening,
+    encode_startup, opening_length,
+};

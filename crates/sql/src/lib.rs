@@ -1,1 +1,25 @@
-//! Under construction.
+//! SQL text to facts, with PostgreSQL's own grammar.
+//!
+//! What is here: [`analyze`], which turns any bytes into statements with their [`model::SqlFacts`],
+//! and the readings of session text that belong to it (`options`, `search_path`). What is not:
+//! policy, the wire, catalogs, clocks, I/O.
+//!
+//! Invariants: `analysis_is_total` (any bytes give an analysis of at least one statement, and what
+//! could not be established is unknown); `one_reader` (what is parsed is the text as given, never an
+//! edited copy); the walk is iterative and bounded by [`limits`].
+
+mod analysis;
+pub mod builtin;
+mod children;
+mod context;
+pub mod limits;
+mod ops;
+mod options;
+mod parse;
+mod walk;
+
+pub use analysis::{
+    Analysis, Discarded, Effect, NameKind, NameRef, NewSearchPath, ParseFailure, Statement, analyze,
+};
+pub use context::{Context, Encoding, SearchPaths};
+pub use options::{parse_search_path, split_options, startup_settings};

@@ -1,0 +1,380 @@
+//! The one door between a request and its upstream, for every door.
+//!
+//! Invariants:
+//! - `nothing_unjudged_leaves`: upstream writers take [`Cleared`], and only [`Gate::clear`] and
+//!   [`Clearing`] make one: after a decision and a record that is as durable as the door promises,
+//!   around the very bytes that were judged.
+//! - `record_before_forward`: the record is appended before the bytes exist as [`Cleared`].
+//! - What goes into a [`Batch`] was judged ([`Gate::judge`]), is passive, or is a stand-in.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use audit::{Entry, Ledger, LedgerFault, Promise, ReasonView, Receipt, RecordId};
+use model::{Door, Principal, Request, SqlFacts, Stage, Unknown};
+use pgwire::{Passive, StandIn};
+use policy::{Decision, Fault, Mode, Policy};
+
+use crate::limits::{MAX_BATCH, MAX_RECORDED_BYTES};
+use crate::telemetry::Metrics;
+
+/// A policy in force, with what is derived from it once.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    pub(crate) policy: Policy,
+    pub(crate) digest: String,
+}
+
+impl InForce {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let digest = policy.digest().to_string();
+        Self { policy, digest }
+    }
+}
+
+/// Decides and records. Shared by every session.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    policy: ArcSwap<InForce>,
+    ledger: Ledger,
+    promise: Promise,
+    mode: Mode,
+    metrics: Arc<Metrics>,
+}
+
+/// One submission: the bytes that would be forwarded, and what analysis proved of each of its
+/// statements. There is always at least one.
+#[derive(Debug)]
+pub(crate) struct Analysed<'a> {
+    bytes: &'a [u8],
+    text: &'a [u8],
+    stage: Stage,
+    first: Arc<SqlFacts>,
+    others: Vec<Arc<SqlFacts>>,
+}
+
+impl<'a> Analysed<'a> {
+    /// A submission of one statement.
+    pub(crate) fn one(bytes: &'a [u8], text: &'a [u8], stage: Stage, facts: Arc<SqlFacts>) -> Self {
+        Self { bytes, text, stage, first: facts, others: Vec::new() }
+    }
+
+    /// A submission of several. None at all would be a fault of ours, so nothing is known of it.
+    pub(crate) fn several(
+        bytes: &'a [u8],
+        text: &'a [u8],
+        stage: Stage,
+        facts: Vec<Arc<SqlFacts>>,
+    ) -> Self {
+        let mut facts = facts.into_iter();
+        let first =
+            facts.next().unwrap_or_else(|| Arc::new(SqlFacts::unknown(Unknown::UnknownStatement)));
+        Self { bytes, text, stage, first, others: facts.collect() }
+    }
+
+    /// Everything that the submission does, for its record.
+    fn merged(self) -> Arc<SqlFacts> {
+        if self.others.is_empty() {
+            return self.first;
+        }
+        let mut merged = SqlFacts::clone(&self.first);
+        for facts in &self.others {
+            merged.absorb(facts);
+        }
+        // With something else beside it, it is not plain transaction control any more.
+        merged.transaction = None;
+        merged.empty = false;
+        Arc::new(merged)
+    }
+}
+
+/// Judged messages on their way, with everything that keeps its place between them.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    texts: Vec<u8>,
+    judged: Vec<Judged>,
+}
+
+#[derive(Debug)]
+struct Judged {
+    stage: Stage,
+    text: Range<usize>,
+    facts: Arc<SqlFacts>,
+    decision: Decision,
+    digest: Arc<InForce>,
+    mode: Mode,
+    latency_ns: u64,
+    forwarded: bool,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.judged.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.judged.len() >= MAX_BATCH
+    }
+
+    /// Keeps a passive frame's place.
+    pub(crate) fn relay(&mut self, passive: Passive<'_>) {
+        self.bytes.extend_from_slice(passive.bytes());
+    }
+
+    /// Puts a stand-in where a refused message was.
+    pub(crate) fn stand_in(&mut self, stand_in: StandIn) {
+        self.bytes.extend_from_slice(stand_in.bytes());
+    }
+}
+
+/// What the gate says of one submission.
+#[derive(Debug)]
+pub(crate) enum Ruling {
+    /// It is in the batch: allowed, or denied and only observed.
+    Forward,
+    /// It is not. The decision says why.
+    Refuse(Decision),
+}
+
+/// Bytes that may leave.
+///
+/// ```compile_fail
+/// let forged = server::gate::Cleared { bytes: Vec::new() };
+/// ```
+#[derive(Debug)]
+pub(crate) struct Cleared {
+    bytes: Vec<u8>,
+}
+
+impl Cleared {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A batch that is recorded, and perhaps not yet durably.
+pub(crate) struct Clearing {
+    bytes: Vec<u8>,
+    wait: Option<Pin<Box<audit::Durable>>>,
+}
+
+impl std::fmt::Debug for Clearing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clearing").field("bytes", &self.bytes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Clearing {
+    /// Ready once the records are as durable as the door promises.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Cleared, LedgerFault>> {
+        if let Some(wait) = &mut self.wait {
+            match wait.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        Poll::Ready(Ok(Cleared { bytes: std::mem::take(&mut self.bytes) }))
+    }
+}
+
+/// Waits until a batch is recorded as durably as the door promises.
+///
+/// # Errors
+/// The ledger's fault.
+pub(crate) async fn cleared(mut clearing: Clearing) -> Result<Cleared, LedgerFault> {
+    std::future::poll_fn(|cx| clearing.poll(cx)).await
+}
+
+/// A batch's records.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    receipt: Receipt,
+}
+
+impl Recorded {
+    /// The record of the batch's n-th judgement.
+    pub(crate) fn id(&self, position: usize) -> RecordId {
+        self.receipt.id(position)
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(
+        policy: InForce,
+        ledger: Ledger,
+        promise: Promise,
+        mode: Mode,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { policy: ArcSwap::from_pointee(policy), ledger, promise, mode, metrics }
+    }
+
+    /// Replaces the policy. A request sees the old one or the new one, never both.
+    pub(crate) fn install(&self, policy: InForce) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.policy.load_full()
+    }
+
+    pub(crate) const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Judges a submission. If it may pass, its bytes join the batch; it is not forwarded before
+    /// the batch is [cleared](Gate::clear).
+    pub(crate) fn judge(&self, who: &Principal, analysed: Analysed<'_>, batch: &mut Batch) -> Ruling {
+        let started = Instant::now();
+        let in_force = self.policy.load_full();
+        let mut decision = self.evaluate(&in_force, who, analysed.stage, &analysed.first);
+        for facts in &analysed.others {
+            let next = self.evaluate(&in_force, who, analysed.stage, facts);
+            decision = both(decision, next);
+        }
+        let observed = self.mode == Mode::Observe
+            || in_force.policy.mode_for(who) == Mode::Observe;
+        let mode = if observed { Mode::Observe } else { Mode::Enforce };
+        let forwarded = decision.is_allowed() || observed;
+        self.metrics.decided(analysed.stage, &decision, forwarded);
+        let ruling =
+            if forwarded { Ruling::Forward } else { Ruling::Refuse(decision.clone()) };
+        if forwarded {
+            batch.bytes.extend_from_slice(analysed.bytes);
+        }
+        let start = batch.texts.len();
+        let kept = analysed.text.get(..MAX_RECORDED_BYTES).unwrap_or(analysed.text);
+        batch.texts.extend_from_slice(kept);
+        batch.judged.push(Judged {
+            stage: analysed.stage,
+            text: start..batch.texts.len(),
+            facts: analysed.merged(),
+            decision,
+            digest: in_force,
+            mode,
+            latency_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            forwarded,
+        });
+        ruling
+    }
+
+    fn evaluate(&self, in_force: &InForce, who: &Principal, stage: Stage, facts: &SqlFacts) -> Decision {
+        // A ledger that cannot record cannot allow either.
+        if self.ledger.health() != audit::Health::Sound {
+            return Decision::fault(*in_force.policy.digest(), Fault::Unaudited);
+        }
+        in_force.policy.evaluate(&Request { principal: who, door: Door::Pg, stage, facts })
+    }
+
+    /// Records a batch; its bytes may leave once the [`Clearing`] is ready.
+    ///
+    /// # Errors
+    /// The ledger's fault: then nothing of the batch may leave.
+    pub(crate) fn clear(
+        &self,
+        session: &str,
+        who: &Principal,
+        batch: &mut Batch,
+    ) -> Result<(Option<Recorded>, Clearing), LedgerFault> {
+        let bytes = std::mem::take(&mut batch.bytes);
+        if batch.judged.is_empty() {
+            return Ok((None, Clearing { bytes, wait: None }));
+        }
+        let receipt = self.append(session, who, batch)?;
+        batch.judged.clear();
+        batch.texts.clear();
+        let wait = match self.promise {
+            Promise::Strict => Some(Box::pin(self.ledger.wait(receipt))),
+            Promise::Group | Promise::Relaxed => None,
+        };
+        Ok((Some(Recorded { receipt }), Clearing { bytes, wait }))
+    }
+
+    fn append(
+        &self,
+        session: &str,
+        who: &Principal,
+        batch: &Batch,
+    ) -> Result<Receipt, LedgerFault> {
+        let texts: Vec<Vec<(String, String)>> = batch
+            .judged
+            .iter()
+            .map(|judged| {
+                let said = |reason: &policy::Reason| (reason.message(), reason.suggestion());
+                judged.decision.reasons().iter().map(said).collect()
+            })
+            .collect();
+        let reasons: Vec<Vec<ReasonView<'_>>> =
+            batch.judged.iter().zip(&texts).map(|(judged, said)| views(judged, said)).collect();
+        let entries: Vec<Entry<'_>> = batch
+            .judged
+            .iter()
+            .zip(&reasons)
+            .map(|(judged, reasons)| Entry {
+                door: Door::Pg,
+                stage: judged.stage,
+                session,
+                principal: who,
+                statement: batch.texts.get(judged.text.clone()).unwrap_or_default(),
+                facts: &judged.facts,
+                decision: judged.decision.outcome().as_str(),
+                reasons,
+                risk: judged.decision.risk(),
+                policy: &judged.digest.digest,
+                mode: match judged.mode {
+                    Mode::Enforce => audit::Mode::Enforce,
+                    Mode::Observe => audit::Mode::Observe,
+                },
+                latency_ns: judged.latency_ns,
+            })
+            .collect();
+        self.ledger.append_as(&entries, self.promise)
+    }
+
+    /// Shows what a batch's judgements were, for the terminal view.
+    pub(crate) fn show(batch: &Batch, mut each: impl FnMut(&Decision, bool, &[u8])) {
+        for judged in &batch.judged {
+            let text = batch.texts.get(judged.text.clone()).unwrap_or_default();
+            each(&judged.decision, judged.forwarded, text);
+        }
+    }
+}
+
+fn views<'a>(judged: &'a Judged, said: &'a [(String, String)]) -> Vec<ReasonView<'a>> {
+    judged
+        .decision
+        .reasons()
+        .iter()
+        .zip(said)
+        .map(|(reason, (message, suggestion))| ReasonView {
+            code: reason.code().as_str(),
+            category: reason.category(),
+            bucket: reason.bucket().as_str(),
+            message,
+            suggestion,
+        })
+        .collect()
+}
+
+/// Both or neither: one statement that is not allowed refuses the whole submission.
+fn both(first: Decision, second: Decision) -> Decision {
+    match (first.is_allowed(), second.is_allowed()) {
+        (true, _) => second,
+        (false, true) => first,
+        (false, false) => {
+            let mut reasons = first.reasons().to_vec();
+            for reason in second.reasons() {
+                if !reasons.contains(reason) {
+                    reasons.push(reason.clone());
+                }
+            }
+            Decision::deny(first.policy(), reasons)
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound of the enforcement points.
+
+use std::time::Duration;
+
+/// How much is read from a socket at once, and what an idle connection keeps for each direction.
+pub(crate) const READ_BYTES: usize = 16 * 1024;
+/// Client frames up to this size are held whole while they are judged; longer ones are judged on
+/// their beginning, as too complex to know, and streamed.
+pub(crate) const MAX_HELD_FRAME_BYTES: usize = 1024 * 1024;
+/// How much of a longer frame is read before it is judged.
+pub(crate) const FRAME_PREFIX_BYTES: usize = 8 * 1024;
+/// Who has this much unsent data is not given more.
+pub(crate) const OUT_HIGH_WATER_BYTES: usize = 64 * 1024;
+/// Longest stand-in error that is replaced. The server's own is about 120 bytes.
+pub(crate) const MAX_REPLACED_ERROR_BYTES: usize = 8 * 1024;
+/// Possible search paths of one session; beyond that its path counts as unknown.
+pub(crate) const MAX_SEARCH_PATHS: usize = 8;
+/// Statement text that a record keeps at most.
+pub(crate) const MAX_RECORDED_BYTES: usize = 64 * 1024;
+/// Refusals in a row that are answered at once; later ones are slowed, twice as long each time.
+pub(crate) const FREE_REFUSALS: u32 = 16;
+/// The longest that one refusal is slowed.
+pub(crate) const MAX_BRAKE: Duration = Duration::from_millis(250);
+/// How long connecting upstream may take.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last words to a client may take.
+pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the policy file is looked at.
+pub(crate) const POLICY_POLL: Duration = Duration::from_secs(1);
+/// Largest policy file.
+pub(crate) const MAX_POLICY_BYTES: u64 = 1024 * 1024;
+/// Judgements that are recorded together at most.
+pub(crate) const MAX_BATCH: usize = 256;

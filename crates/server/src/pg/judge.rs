@@ -1,0 +1,760 @@
+//! Client frames to judgements: which message needs one, from which facts, and what takes the
+//! place of a refused one.
+//!
+//! What is *not* here: sockets. A frame is taken when everything that it relies on is known;
+//! until then it stays where it is.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use audit::{LedgerFault, RecordId, Settled, SettledOutcome};
+use model::{Operation, Principal, SqlFacts, Stage, Unknown};
+use pgwire::{
+    BindHead, Change, ClientMessage, ClientTag, Definition, Effects, HEADER_BYTES, Header, Lookup,
+    NameKind, Outcome, Protocol, Refused, Settlement, Submitted, UpstreamStep, UpstreamTag,
+    Violation, client_header, decode_client,
+};
+
+use super::reading::Reading;
+use super::refusal::Refusal;
+use super::writer::Rest;
+use crate::Shared;
+use crate::gate::{Analysed, Batch, Clearing, Gate, Ruling};
+use crate::limits::{FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES};
+
+/// What a name stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared(Arc<Source>);
+
+#[derive(Debug)]
+struct Source {
+    /// The text, for protocol statements; facts alone for SQL PREPARE and DECLARE.
+    text: Option<Box<[u8]>>,
+    analysis: Option<sql::Analysis>,
+    /// Complete facts, if nothing in it refers to another name.
+    facts: Option<Arc<SqlFacts>>,
+    /// Of the reading under which they were found.
+    epoch: u32,
+}
+
+/// What became of the beginning of the input.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// This many bytes are dealt with.
+    Bytes(usize),
+    /// A frame is not complete; to be held whole it needs a buffer of this size.
+    More(usize),
+    /// A frame relies on an answer that is not here yet.
+    Wait,
+    /// These bytes are dealt with, and as many more belong to the same frame and may pass.
+    Stream(usize, Rest),
+    /// These bytes are dropped, and so many more that belong to the same frame.
+    Drop(usize, usize),
+    /// The client says goodbye.
+    Goodbye(usize),
+}
+
+/// An upstream frame's fate.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// As it is.
+    Relay,
+    /// This error in its place.
+    Refusal(Refusal),
+}
+
+#[derive(Debug)]
+struct Open {
+    ticket: u64,
+    record: Option<RecordId>,
+    started: Instant,
+    /// Whether success is worth a record, too.
+    runs: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Link {
+    Ticket(u64),
+    Refusal(u64),
+}
+
+/// One session's judge.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    shared: Arc<Shared>,
+    session: String,
+    who: Principal,
+    protocol: Protocol<Prepared, u64>,
+    reading: Reading,
+    batch: Batch,
+    links: Vec<Link>,
+    refusals: VecDeque<(u64, Refusal)>,
+    open: VecDeque<Open>,
+    next: u64,
+    refused_in_a_row: u32,
+}
+
+/// One judged message, before it is known whether it may pass.
+struct Question<'a> {
+    frame: &'a [u8],
+    text: &'a [u8],
+    stage: Stage,
+    facts: Vec<Arc<SqlFacts>>,
+}
+
+impl Judge {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        session: String,
+        who: Principal,
+        reading: Reading,
+    ) -> Self {
+        Self {
+            shared,
+            session,
+            who,
+            protocol: Protocol::default(),
+            reading,
+            batch: Batch::default(),
+            links: Vec::new(),
+            refusals: VecDeque::new(),
+            open: VecDeque::new(),
+            next: 1,
+            refused_in_a_row: 0,
+        }
+    }
+
+    /// Who this is, for logs.
+    pub(crate) fn label(&self) -> String {
+        self.who.label()
+    }
+
+    pub(crate) const fn protocol(&self) -> &Protocol<Prepared, u64> {
+        &self.protocol
+    }
+
+    pub(crate) fn has_batch(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    pub(crate) fn batch_is_full(&self) -> bool {
+        self.batch.is_full()
+    }
+
+    /// How long the next message has to wait, after many refusals in a row.
+    pub(crate) fn brake(&self) -> Option<std::time::Duration> {
+        let excess = self.refused_in_a_row.checked_sub(FREE_REFUSALS)?;
+        let delay = std::time::Duration::from_millis(1_u64 << excess.min(16));
+        Some(delay.min(MAX_BRAKE))
+    }
+
+    /// Takes one frame from the beginning of `input`.
+    ///
+    /// # Errors
+    /// The client broke the protocol in a way after which the server would end the session.
+    pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
+        let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
+        if self.protocol.is_skipping() && !ends_skipping(header.tag) {
+            let here = header.frame().min(input.len());
+            return Ok(Taken::Drop(here, header.frame() - here));
+        }
+        if header.tag == ClientTag::CopyData {
+            return Ok(self.copy_data(header, input));
+        }
+        if let Some(frame) = input.get(..header.frame()) {
+            return self.take_whole(header.tag, frame);
+        }
+        if header.frame() <= MAX_HELD_FRAME_BYTES || !may_stream(header.tag) {
+            return Ok(Taken::More(header.frame()));
+        }
+        match input.get(..FRAME_PREFIX_BYTES) {
+            Some(prefix) => self.take_prefix(header, prefix),
+            None => Ok(Taken::More(FRAME_PREFIX_BYTES)),
+        }
+    }
+
+    fn copy_data(&mut self, header: Header<ClientTag>, input: &[u8]) -> Taken {
+        let here = header.frame().min(input.len());
+        let piece = input.get(..here).unwrap_or_default();
+        self.batch.relay(self.protocol.unanswered(piece));
+        if here == header.frame() {
+            Taken::Bytes(here)
+        } else {
+            Taken::Stream(here, Rest::of(header.frame(), here))
+        }
+    }
+
+    fn take_whole(&mut self, tag: ClientTag, frame: &[u8]) -> Result<Taken, Violation> {
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        let Ok(message) = decode_client(tag, body, true) else {
+            self.refuse(place(tag, body), Refusal::Malformed, None);
+            return Ok(Taken::Bytes(frame.len()));
+        };
+        let done = match message {
+            ClientMessage::Query(text) => self.on_query(frame, text, true),
+            ClientMessage::Parse { name, text, .. } => self.on_parse(frame, name, text, true),
+            ClientMessage::Bind(head) => self.on_bind(frame, head),
+            ClientMessage::Describe(kind, name) => self.on_describe(frame, kind, name),
+            ClientMessage::Execute(portal) => self.on_execute(frame, portal),
+            ClientMessage::FunctionCall(oid) => self.on_function_call(frame, oid),
+            ClientMessage::Close(kind, name) => {
+                if name.len() > pgwire::limits::MAX_NAME_BYTES {
+                    self.refuse(Refused::Extended, Refusal::LongName, None);
+                } else {
+                    let passive = self.protocol.close(kind, name, frame);
+                    self.batch.relay(passive);
+                }
+                true
+            }
+            ClientMessage::Sync => {
+                let passive = self.protocol.sync(frame);
+                self.batch.relay(passive);
+                true
+            }
+            ClientMessage::CopyDone | ClientMessage::CopyFail => {
+                let passive = self.protocol.copy_end(frame);
+                self.batch.relay(passive);
+                true
+            }
+            ClientMessage::Flush | ClientMessage::CopyData => {
+                self.batch.relay(self.protocol.unanswered(frame));
+                true
+            }
+            ClientMessage::Terminate => {
+                self.batch.relay(self.protocol.unanswered(frame));
+                return Ok(Taken::Goodbye(frame.len()));
+            }
+            ClientMessage::Password => {
+                return Err(Violation::client("invalid frontend message type 112"));
+            }
+        };
+        Ok(if done { Taken::Bytes(frame.len()) } else { Taken::Wait })
+    }
+
+    /// A frame too long to hold: judged on its head, then streamed or dropped.
+    fn take_prefix(&mut self, header: Header<ClientTag>, prefix: &[u8]) -> Result<Taken, Violation> {
+        let body = prefix.get(HEADER_BYTES..).unwrap_or_default();
+        let before = self.protocol_refusals();
+        let done = match decode_client(header.tag, body, false) {
+            Ok(ClientMessage::Query(text)) => self.on_query(prefix, text, false),
+            Ok(ClientMessage::Parse { name, text, .. }) => self.on_parse(prefix, name, text, false),
+            Ok(ClientMessage::Bind(head)) => self.on_bind(prefix, head),
+            Ok(ClientMessage::FunctionCall(oid)) => self.on_function_call(prefix, oid),
+            Ok(
+                ClientMessage::Describe(..)
+                | ClientMessage::Execute(_)
+                | ClientMessage::Close(..)
+                | ClientMessage::Sync
+                | ClientMessage::Flush
+                | ClientMessage::CopyData
+                | ClientMessage::CopyDone
+                | ClientMessage::CopyFail
+                | ClientMessage::Terminate
+                | ClientMessage::Password,
+            ) => return Err(Violation::client("invalid message length")),
+            Err(_malformed) => {
+                self.refuse(place(header.tag, body), Refusal::Malformed, None);
+                true
+            }
+        };
+        if !done {
+            return Ok(Taken::Wait);
+        }
+        let refused = self.protocol_refusals() != before;
+        Ok(if refused {
+            Taken::Drop(prefix.len(), header.frame() - prefix.len())
+        } else {
+            Taken::Stream(prefix.len(), Rest::of(header.frame(), prefix.len()))
+        })
+    }
+
+    fn protocol_refusals(&self) -> usize {
+        self.refusals.len()
+    }
+
+    /// Judges, and puts the message or a stand-in into the batch. `Some` is the ticket of what
+    /// passed.
+    fn ask(&mut self, question: Question<'_>, place: Refused, missing: Option<Refusal>) -> Option<u64> {
+        let Question { frame, text, stage, facts } = question;
+        let analysed = Analysed::several(frame, text, stage, facts);
+        let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
+        match ruling {
+            Ruling::Forward => {
+                let ticket = self.number();
+                self.links.push(Link::Ticket(ticket));
+                self.refused_in_a_row = 0;
+                let runs = matches!(stage, Stage::Query | Stage::Execute | Stage::FunctionCall);
+                let started = Instant::now();
+                self.open.push_back(Open { ticket, record: None, started, runs });
+                Some(ticket)
+            }
+            Ruling::Refuse(decision) => {
+                self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+                let refusal = missing.unwrap_or_else(|| denied(&decision));
+                let key = self.number();
+                self.links.push(Link::Refusal(key));
+                self.refuse(place, refusal, Some(key));
+                None
+            }
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn refuse(&mut self, place: Refused, refusal: Refusal, key: Option<u64>) {
+        let key = match key {
+            Some(key) => key,
+            None => self.number(),
+        };
+        self.refusals.push_back((key, refusal));
+        let stand_in = self.protocol.refused(place, key);
+        self.batch.stand_in(stand_in);
+    }
+
+    fn on_query(&mut self, frame: &[u8], text: &[u8], whole: bool) -> bool {
+        if !whole {
+            let facts = vec![Arc::new(SqlFacts::unknown(Unknown::TooComplex))];
+            let question = Question { frame, text, stage: Stage::Query, facts };
+            if let Some(ticket) = self.ask(question, Refused::Query, None) {
+                self.reading.on_settings(&model::Fact::Unknown(Unknown::TooComplex));
+                self.protocol.submitted(Submitted::Query(vec![forget()]), Some(ticket));
+            }
+            return true;
+        }
+        let analysis = sql::analyze(text, &self.reading.context());
+        let Some(facts) = self.facts(&analysis) else { return false };
+        let settings: Vec<_> = facts.iter().map(|facts| Arc::clone(facts)).collect();
+        let question = Question { frame, text, stage: Stage::Query, facts };
+        if let Some(ticket) = self.ask(question, Refused::Query, None) {
+            for facts in &settings {
+                self.about_to_run(facts);
+            }
+            let effects = self.effects(&analysis);
+            self.protocol.submitted(Submitted::Query(effects), Some(ticket));
+        }
+        true
+    }
+
+    fn on_parse(&mut self, frame: &[u8], name: &[u8], text: &[u8], whole: bool) -> bool {
+        let place = if name.is_empty() { Refused::UnnamedParse } else { Refused::Extended };
+        if let Some(refusal) = self.name_refusal(name) {
+            self.refuse(place, refusal, None);
+            return true;
+        }
+        let source = if whole {
+            let analysis = sql::analyze(text, &self.reading.context());
+            Source {
+                text: Some(text.into()),
+                facts: complete(&analysis),
+                analysis: Some(analysis),
+                epoch: self.reading.epoch(),
+            }
+        } else {
+            facts_only(SqlFacts::unknown(Unknown::TooComplex), self.reading.epoch())
+        };
+        let prepared = Prepared(Arc::new(source));
+        let Some(facts) = self.prepared_facts(&prepared) else { return false };
+        let question = Question { frame, text, stage: Stage::Parse, facts };
+        if let Some(ticket) = self.ask(question, place, None) {
+            self.protocol.submitted(Submitted::Parse(name, prepared), Some(ticket));
+        }
+        true
+    }
+
+    fn on_bind(&mut self, frame: &[u8], head: BindHead<'_>) -> bool {
+        if let Some(refusal) =
+            self.name_refusal(head.portal).or_else(|| self.name_refusal(head.statement))
+        {
+            self.refuse(Refused::Extended, refusal, None);
+            return true;
+        }
+        self.on_name(frame, (NameKind::Statement, head.statement), Stage::Bind, |judge, prepared, ticket| {
+            judge.protocol.submitted(Submitted::Bind(head.portal, prepared), ticket);
+        })
+    }
+
+    fn on_execute(&mut self, frame: &[u8], portal: &[u8]) -> bool {
+        if let Some(refusal) = self.name_refusal(portal) {
+            self.refuse(Refused::Extended, refusal, None);
+            return true;
+        }
+        self.on_name(frame, (NameKind::Portal, portal), Stage::Execute, |judge, prepared, ticket| {
+            let effects = match &prepared.0.analysis {
+                Some(analysis) => judge.effects(analysis).into_iter().next(),
+                None if prepared.0.text.is_none() => None,
+                None => Some(forget()),
+            };
+            let effects = effects.unwrap_or(Effects::none());
+            judge.protocol.submitted(Submitted::Execute(effects), ticket);
+        })
+    }
+
+    /// Judges what a name stands for; one that stands for nothing is answered as the server would.
+    fn on_name(
+        &mut self,
+        frame: &[u8],
+        (kind, name): (NameKind, &[u8]),
+        stage: Stage,
+        then: impl FnOnce(&mut Self, Prepared, Option<u64>),
+    ) -> bool {
+        let (prepared, missing) = match self.protocol.lookup(kind, name) {
+            Lookup::Wait => return false,
+            Lookup::Found(prepared) => (prepared.clone(), None),
+            Lookup::Missing => (unresolved(), Some(missing(kind, name))),
+            Lookup::Unknown => (unresolved(), None),
+        };
+        let Some(facts) = self.prepared_facts(&prepared) else { return false };
+        let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
+        let text = Arc::clone(&prepared.0);
+        let text = text.text.as_deref().unwrap_or_default();
+        let question = Question { frame, text, stage, facts };
+        if let Some(ticket) = self.ask(question, Refused::Extended, missing) {
+            if let Some(facts) = run {
+                self.about_to_run(&facts);
+            }
+            then(self, prepared, Some(ticket));
+        }
+        true
+    }
+
+    fn on_describe(&mut self, frame: &[u8], kind: NameKind, name: &[u8]) -> bool {
+        if let Some(refusal) = self.name_refusal(name) {
+            self.refuse(Refused::Extended, refusal, None);
+            return true;
+        }
+        match self.protocol.lookup(kind, name) {
+            Lookup::Wait => return false,
+            // A cleared Parse or Bind stands behind the name; describing it runs nothing.
+            Lookup::Found(_) | Lookup::Unknown => {
+                let passive = self.protocol.describe(frame);
+                self.batch.relay(passive);
+            }
+            Lookup::Missing => self.refuse(Refused::Extended, missing(kind, name), None),
+        }
+        true
+    }
+
+    fn on_function_call(&mut self, frame: &[u8], oid: u32) -> bool {
+        let mut facts = SqlFacts::of(Operation::FunctionCall);
+        facts.functions = match sql::builtin::fast_path_function(oid) {
+            Some(name) => model::Fact::Known(vec![model::FunctionUse {
+                schema: Some("pg_catalog".to_owned()),
+                name: name.to_owned(),
+            }]),
+            None => model::Fact::Known(vec![model::FunctionUse {
+                schema: None,
+                name: format!("oid:{oid}"),
+            }]),
+        };
+        let stage = Stage::FunctionCall;
+        let question = Question { frame, text: &[], stage, facts: vec![Arc::new(facts)] };
+        if let Some(ticket) = self.ask(question, Refused::FunctionCall, None) {
+            self.protocol.submitted(Submitted::FunctionCall, Some(ticket));
+        }
+        true
+    }
+
+    fn name_refusal(&self, name: &[u8]) -> Option<Refusal> {
+        if name.len() > pgwire::limits::MAX_NAME_BYTES {
+            return Some(Refusal::LongName);
+        }
+        (!name.is_empty() && self.protocol.is_full()).then_some(Refusal::TooManyNames)
+    }
+
+    /// Facts of every statement, or `None` if a name in it waits for an answer.
+    fn facts(&self, analysis: &sql::Analysis) -> Option<Vec<Arc<SqlFacts>>> {
+        let waits = |reference: &sql::NameRef| {
+            let name = reference.name.as_bytes();
+            matches!(self.protocol.lookup(wire_kind(reference.kind), name), Lookup::Wait)
+        };
+        let mut facts = Vec::with_capacity(1);
+        for statement in analysis.statements() {
+            if statement.references().iter().any(waits) {
+                return None;
+            }
+            let found = statement.facts(&|kind, name| self.named_facts(kind, name));
+            facts.push(Arc::new(found.into_owned()));
+        }
+        Some(facts)
+    }
+
+    /// Facts behind a name inside a statement. What refers further is not followed.
+    fn named_facts(&self, kind: sql::NameKind, name: &str) -> Option<Arc<SqlFacts>> {
+        match self.protocol.lookup(wire_kind(kind), name.as_bytes()) {
+            Lookup::Found(prepared) => self.current(&prepared.0),
+            Lookup::Missing | Lookup::Unknown | Lookup::Wait => None,
+        }
+    }
+
+    /// A source's facts under the present reading; `None` if it refers to other names.
+    fn current(&self, source: &Source) -> Option<Arc<SqlFacts>> {
+        if source.epoch == self.reading.epoch() {
+            return source.facts.clone();
+        }
+        match &source.text {
+            // The server plans again under the search path of the moment, so we read again.
+            Some(text) => complete(&sql::analyze(text, &self.reading.context())),
+            None => source.facts.as_deref().map(|facts| Arc::new(Reading::widen(facts))),
+        }
+    }
+
+    fn prepared_facts(&self, prepared: &Prepared) -> Option<Vec<Arc<SqlFacts>>> {
+        if let Some(facts) = self.current(&prepared.0) {
+            return Some(vec![facts]);
+        }
+        match &prepared.0.analysis {
+            Some(analysis) if prepared.0.epoch == self.reading.epoch() => self.facts(analysis),
+            Some(_) => {
+                let text = prepared.0.text.as_deref().unwrap_or_default();
+                self.facts(&sql::analyze(text, &self.reading.context()))
+            }
+            None => Some(vec![Arc::new(SqlFacts::unknown(Unknown::UnresolvedName))]),
+        }
+    }
+
+    /// Follows what a cleared statement changes in how later text is read.
+    fn about_to_run(&mut self, facts: &SqlFacts) {
+        match &facts.settings {
+            model::Fact::Known(settings) if settings.is_empty() => {}
+            settings => self.reading.on_settings(settings),
+        }
+    }
+
+    /// What each statement does to names; search paths are followed here and now.
+    fn effects(&mut self, analysis: &sql::Analysis) -> Vec<Effects<Prepared>> {
+        let mut all = Vec::new();
+        for statement in analysis.statements() {
+            let mut effects = Effects::none();
+            for effect in statement.effects() {
+                self.add_effect(effect, &mut effects);
+            }
+            all.push(effects);
+        }
+        all
+    }
+
+    fn add_effect(&mut self, effect: &sql::Effect, effects: &mut Effects<Prepared>) {
+        let define = |name: &str, facts: &Arc<SqlFacts>, holds, epoch| {
+            let source =
+                Source { text: None, analysis: None, facts: Some(Arc::clone(facts)), epoch };
+            let value = Prepared(Arc::new(source));
+            Change::Define(name.as_bytes().into(), Definition { value, holds })
+        };
+        let remove = |name: &Option<String>| match name {
+            Some(name) => Change::Remove(name.as_bytes().into()),
+            None => Change::RemoveAll,
+        };
+        let epoch = self.reading.epoch();
+        match effect {
+            sql::Effect::Prepare { name, facts } => {
+                effects.statements.push(define(name, facts, true, epoch));
+            }
+            sql::Effect::Deallocate { name } => effects.statements.push(remove(name)),
+            sql::Effect::Declare { name, facts, hold } => {
+                effects.portals.push(define(name, facts, *hold, epoch));
+            }
+            sql::Effect::Close { name } => effects.portals.push(remove(name)),
+            sql::Effect::Discard(sql::Discarded::All) => {
+                effects.statements.push(Change::RemoveAll);
+                effects.portals.push(Change::RemoveAll);
+            }
+            sql::Effect::Discard(
+                sql::Discarded::Plans | sql::Discarded::Sequences | sql::Discarded::Temporary,
+            )
+            | sql::Effect::Copy => {}
+            sql::Effect::SearchPath(path) => self.reading.on_search_path(path),
+        }
+    }
+
+    /// Records the batch. What it holds may leave once the [`Clearing`] is ready.
+    ///
+    /// # Errors
+    /// The ledger's fault.
+    pub(crate) fn clear(&mut self) -> Result<Clearing, LedgerFault> {
+        if let Some(view) = &self.shared.view {
+            Gate::show(&self.batch, |decision, forwarded, text| {
+                view.show(&self.who, decision, forwarded, text);
+            });
+        }
+        let (recorded, clearing) =
+            self.shared.gate.clear(&self.session, &self.who, &mut self.batch)?;
+        let Some(recorded) = recorded else { return Ok(clearing) };
+        for (position, link) in self.links.drain(..).enumerate() {
+            let id = recorded.id(position);
+            match link {
+                Link::Ticket(ticket) => {
+                    let newest = self.open.iter_mut().rev();
+                    if let Some(open) = newest.into_iter().find(|open| open.ticket == ticket) {
+                        open.record = Some(id);
+                    }
+                }
+                Link::Refusal(key) => {
+                    let found = self.refusals.iter_mut().rev().find(|(each, _)| *each == key);
+                    if let Some((_, Refusal::Denied { record, .. })) = found {
+                        *record = Some(id.to_string());
+                    }
+                }
+            }
+        }
+        Ok(clearing)
+    }
+
+    /// An upstream frame: its tag and the beginning of its body.
+    ///
+    /// # Errors
+    /// The server answered something that was not asked.
+    pub(crate) fn answer(&mut self, tag: UpstreamTag, body: &[u8]) -> Result<Answer, Violation> {
+        if tag == UpstreamTag::ParameterStatus {
+            let mut parts = body.split(|byte| *byte == 0);
+            let (name, value) = (parts.next(), parts.next());
+            self.reading.on_parameter_status(name.unwrap_or_default(), value.unwrap_or_default());
+        }
+        let step = self.protocol.upstream(tag, body)?;
+        if self.protocol.has_settled() {
+            self.settle()?;
+        }
+        Ok(match step {
+            UpstreamStep::Relay => Answer::Relay,
+            UpstreamStep::Replace(key) => {
+                let position = self.refusals.iter().position(|(each, _)| *each == key);
+                match position.and_then(|position| self.refusals.remove(position)) {
+                    Some((_, refusal)) => Answer::Refusal(refusal),
+                    None => Answer::Relay,
+                }
+            }
+        })
+    }
+
+    fn settle(&mut self) -> Result<(), Violation> {
+        let settled: Vec<Settlement> = self.protocol.settled().collect();
+        for Settlement { ticket, outcome } in settled {
+            let Some(position) = self.open.iter().position(|open| open.ticket == ticket) else {
+                continue;
+            };
+            let Some(open) = self.open.remove(position) else { continue };
+            let done = matches!(outcome, Outcome::Completed { .. } | Outcome::Suspended);
+            if done && !open.runs {
+                continue;
+            }
+            self.record_end(&open, outcome)?;
+        }
+        Ok(())
+    }
+
+    fn record_end(&self, open: &Open, outcome: Outcome) -> Result<(), Violation> {
+        let Some(record) = open.record else { return Ok(()) };
+        let code;
+        let outcome = match outcome {
+            Outcome::Completed { rows } => SettledOutcome::Completed { rows },
+            Outcome::Suspended => SettledOutcome::Completed { rows: None },
+            Outcome::Skipped => SettledOutcome::Skipped,
+            Outcome::Failed { code: bytes } => {
+                code = bytes;
+                let sqlstate = std::str::from_utf8(&code).unwrap_or("XX000");
+                SettledOutcome::Failed { sqlstate }
+            }
+        };
+        let elapsed_ns = u64::try_from(open.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let settled = Settled { record, session: &self.session, outcome, elapsed_ns };
+        match self.shared.gate.ledger().settle(&[settled]) {
+            Ok(()) => Ok(()),
+            Err(_fault) => Err(Violation::upstream("the ledger cannot be written")),
+        }
+    }
+
+    /// The connection is gone: what has no answer is lost.
+    pub(crate) fn lose(&mut self) {
+        let lost = std::mem::take(&mut self.open);
+        for open in lost.iter().filter(|open| open.runs) {
+            let Some(record) = open.record else { continue };
+            let elapsed_ns = u64::try_from(open.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            let outcome = SettledOutcome::Lost;
+            let settled = Settled { record, session: &self.session, outcome, elapsed_ns };
+            if let Err(fault) = self.shared.gate.ledger().settle(&[settled]) {
+                tracing::error!(%fault, "the ledger cannot be written");
+            }
+        }
+    }
+}
+
+/// Sync ends skipping; Terminate is always heard.
+fn ends_skipping(tag: ClientTag) -> bool {
+    matches!(tag, ClientTag::Sync | ClientTag::Terminate)
+}
+
+fn may_stream(tag: ClientTag) -> bool {
+    matches!(
+        tag,
+        ClientTag::Query | ClientTag::Parse | ClientTag::Bind | ClientTag::FunctionCall
+    )
+}
+
+/// Where a malformed message's refusal belongs.
+fn place(tag: ClientTag, body: &[u8]) -> Refused {
+    match tag {
+        ClientTag::Query => Refused::Query,
+        ClientTag::FunctionCall => Refused::FunctionCall,
+        ClientTag::Parse if body.first() == Some(&0) => Refused::UnnamedParse,
+        ClientTag::Parse
+        | ClientTag::Bind
+        | ClientTag::Close
+        | ClientTag::CopyData
+        | ClientTag::CopyDone
+        | ClientTag::CopyFail
+        | ClientTag::Describe
+        | ClientTag::Execute
+        | ClientTag::Flush
+        | ClientTag::Password
+        | ClientTag::Sync
+        | ClientTag::Terminate => Refused::Extended,
+    }
+}
+
+fn wire_kind(kind: sql::NameKind) -> NameKind {
+    match kind {
+        sql::NameKind::Statement => NameKind::Statement,
+        sql::NameKind::Cursor => NameKind::Portal,
+    }
+}
+
+/// Facts of a single statement that refers to no name.
+fn complete(analysis: &sql::Analysis) -> Option<Arc<SqlFacts>> {
+    let [statement] = analysis.statements() else { return None };
+    if !statement.references().is_empty() {
+        return None;
+    }
+    Some(Arc::new(statement.facts(&|_, _| None).into_owned()))
+}
+
+fn facts_only(facts: SqlFacts, epoch: u32) -> Source {
+    Source { text: None, analysis: None, facts: Some(Arc::new(facts)), epoch }
+}
+
+fn unresolved() -> Prepared {
+    Prepared(Arc::new(facts_only(SqlFacts::unknown(Unknown::UnresolvedName), 0)))
+}
+
+fn missing(kind: NameKind, name: &[u8]) -> Refusal {
+    let name = std::str::from_utf8(name).unwrap_or("?");
+    Refusal::Missing(kind, name.to_owned())
+}
+
+/// Anything may have happened to names.
+fn forget() -> Effects<Prepared> {
+    Effects { statements: vec![Change::Forget], portals: vec![Change::Forget] }
+}
+
+fn denied(decision: &policy::Decision) -> Refusal {
+    let mut reasons = decision.reasons().iter();
+    let first = reasons.next();
+    Refusal::Denied {
+        reason: first.map_or_else(|| "internal_error".to_owned(), ToString::to_string),
+        more: reasons.map(ToString::to_string).collect(),
+        hint: first.map(policy::Reason::suggestion).unwrap_or_default(),
+        record: None,
+    }
+}

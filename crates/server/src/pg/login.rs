@@ -1,0 +1,514 @@
+//! From the first byte to the first `ReadyForQuery`.
+//!
+//! Authentication is relayed one to one: passwords and SCRAM proofs pass, none is kept, none is
+//! logged. One deadline covers all of it.
+
+use std::io;
+use std::sync::Arc;
+
+use model::{Fact, Principal, SettingUse, SqlFacts, Stage};
+use pgwire::limits::{MAX_AUTH_BYTES, MAX_STARTUP_BYTES};
+use pgwire::{
+    ClientTag, HEADER_BYTES, NegotiateVersion, Opening, StartupError, StartupMessage, UpstreamTag,
+    Version, Violation, client_header, decode_opening, encode_startup, opening_length,
+    upstream_header,
+};
+use policy::ReasonCode;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::cancel::{BackendKey, cancel};
+use super::judge::Judge;
+use super::reading::Reading;
+use super::refusal::fatal;
+use super::session::LoggedIn;
+use crate::Shared;
+use crate::buffer::{InBuffer, OutBuffer};
+use crate::gate::{Analysed, Batch, Ruling};
+use crate::limits::CONNECT_TIMEOUT;
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoSession {
+    /// It was not meant to be one: a cancel request, or the client left.
+    #[error("no session was asked for")]
+    NotAsked,
+    /// Refused, and the client was told.
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    /// The upstream refused, and the client was told.
+    #[error("the upstream refused")]
+    UpstreamRefused,
+    /// A socket failed.
+    #[error("connection lost")]
+    Lost(#[from] io::Error),
+}
+
+struct Login {
+    shared: Arc<Shared>,
+    client: TcpStream,
+    from_client: InBuffer,
+}
+
+/// Logs a connection in.
+///
+/// # Errors
+/// Whatever keeps it from becoming a session.
+pub(crate) async fn login(
+    shared: Arc<Shared>,
+    client: TcpStream,
+    session: String,
+) -> Result<LoggedIn, NoSession> {
+    let deadline = Instant::now() + shared.settings.handshake_timeout;
+    let mut login = Login { shared, client, from_client: InBuffer::default() };
+    let startup = match timeout_at(deadline, login.opening()).await {
+        Ok(startup) => startup?,
+        Err(_elapsed) => return Err(NoSession::Refused("the startup packet took too long")),
+    };
+    match timeout_at(deadline, Box::pin(login.connect(startup, session))).await {
+        Ok(done) => done,
+        Err(_elapsed) => Err(NoSession::Refused("authentication took too long")),
+    }
+}
+
+impl Login {
+    async fn refuse(&mut self, code: &str, message: &'static str, hint: Option<&str>) -> NoSession {
+        let mut out = Vec::new();
+        fatal(code, message, hint, &mut out);
+        match self.client.write_all(&out).await {
+            Ok(()) => match self.client.shutdown().await {
+                Ok(()) | Err(_) => NoSession::Refused(message),
+            },
+            Err(error) => NoSession::Lost(error),
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), NoSession> {
+        match fill(&mut self.from_client, &mut self.client, MAX_AUTH_BYTES).await {
+            Ok(0) => Err(NoSession::NotAsked),
+            Ok(_) => Ok(()),
+            Err(error) => Err(NoSession::Lost(error)),
+        }
+    }
+
+    /// Reads up to the `StartupMessage`.
+    async fn opening(&mut self) -> Result<StartupMessage, NoSession> {
+        let (mut ssl, mut gss) = (false, false);
+        loop {
+            let opening = match self.packet().await? {
+                Ok(opening) => opening,
+                Err(error) => return Err(self.bad_startup(error).await),
+            };
+            let asked = match opening {
+                Opening::Startup(startup) => {
+                    if let Some(refused) = self.replication(&startup).await {
+                        return Err(refused);
+                    }
+                    return Ok(startup);
+                }
+                Opening::Cancel { pid, secret } => {
+                    self.cancel(BackendKey { pid, secret }).await;
+                    return Err(NoSession::NotAsked);
+                }
+                Opening::Ssl => &mut ssl,
+                Opening::GssEnc => &mut gss,
+            };
+            if std::mem::replace(asked, true) {
+                return Err(self.refuse("08P01", "encryption was asked for twice", None).await);
+            }
+            if !self.from_client.filled().is_empty() {
+                // What came before the answer could be somebody else's (CVE-2021-23214).
+                let message = "received unencrypted data after SSL request";
+                return Err(self.refuse("08P01", message, None).await);
+            }
+            self.client.write_all(b"N").await?;
+        }
+    }
+
+    async fn packet(&mut self) -> Result<Result<Opening, StartupError>, NoSession> {
+        loop {
+            let filled = self.from_client.filled();
+            let length = match opening_length(filled) {
+                Ok(length) => length,
+                Err(error) => return Ok(Err(error)),
+            };
+            if let Some(packet) = length.and_then(|length| filled.get(..length)) {
+                let opening = decode_opening(packet);
+                let length = packet.len();
+                self.from_client.consume(length);
+                return Ok(opening);
+            }
+            self.fill().await?;
+        }
+    }
+
+    async fn bad_startup(&mut self, error: StartupError) -> NoSession {
+        let (code, message, hint) = match error {
+            StartupError::Length => ("08P01", "invalid length of startup packet", None),
+            StartupError::Layout => ("08P01", "invalid startup packet layout", None),
+            StartupError::TooMany => ("08P01", "too many startup parameters", None),
+            StartupError::Version => ("0A000", "unsupported frontend protocol", None),
+            StartupError::Encoding => (
+                "22021",
+                "startup parameters must be UTF-8",
+                Some("Use UTF-8 names for the user and the database."),
+            ),
+        };
+        self.refuse(code, message, hint).await
+    }
+
+    async fn cancel(&mut self, key: BackendKey) {
+        if !self.shared.cancels.knows(&key) {
+            return;
+        }
+        if let Err(error) = cancel(&self.shared.settings.upstream, &key).await {
+            tracing::warn!(%error, "a cancel request could not be handed on");
+        }
+    }
+
+    /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
+    async fn replication(&mut self, startup: &StartupMessage) -> Option<NoSession> {
+        let value = startup.get("replication")?.to_ascii_lowercase();
+        let off = ["false", "no", "off", "0"].iter().any(|word| {
+            !value.is_empty() && word.starts_with(&value) && value != "o"
+        });
+        if off {
+            return None;
+        }
+        let hint = "Replication connections carry statements that cannot be judged. Connect directly.";
+        Some(self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await)
+    }
+
+    async fn connect(
+        mut self,
+        startup: StartupMessage,
+        session: String,
+    ) -> Result<LoggedIn, NoSession> {
+        let Some(user) = startup.get("user").filter(|user| !user.is_empty()).map(str::to_owned) else {
+            let message = "no PostgreSQL user name specified in startup packet";
+            return Err(self.refuse("28000", message, None).await);
+        };
+        let mut who = Principal::asserted(startup.get("application_name").unwrap_or_default());
+        who.on_behalf_of = Some(user.clone());
+        let reading = self.judge_startup(&startup, &who, &session, &user).await?;
+        let mut parameters: Vec<(String, String)> = startup
+            .parameters
+            .iter()
+            .filter(|(name, _)| name != "replication")
+            .cloned()
+            .collect();
+        if let Some(pinned) = reading.1 {
+            parameters.push(("search_path".to_owned(), pinned));
+        }
+        let mut upstream = self.dial().await?;
+        let version = startup.version.negotiated();
+        let packet = match encode_startup(version, &parameters) {
+            Ok(packet) => packet,
+            Err(error) => return Err(self.bad_startup(error).await),
+        };
+        upstream.write_all(&packet).await?;
+        let judge = Judge::new(Arc::clone(&self.shared), session, who, reading.0);
+        self.relay_login(upstream, &startup, judge).await
+    }
+
+    async fn dial(&mut self) -> Result<TcpStream, NoSession> {
+        let address = self.shared.settings.upstream.clone();
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(&address)).await {
+            Ok(Ok(upstream)) => {
+                upstream.set_nodelay(true)?;
+                Ok(upstream)
+            }
+            Ok(Err(error)) => {
+                tracing::error!(upstream = %address, %error, "the upstream cannot be reached");
+                let hint = "Is PostgreSQL running, and is --upstream right?";
+                Err(self.refuse("08006", "could not connect to the upstream database", Some(hint)).await)
+            }
+            Err(_elapsed) => {
+                tracing::error!(upstream = %address, "the upstream does not answer");
+                Err(self.refuse("08006", "the upstream database does not answer", None).await)
+            }
+        }
+    }
+
+    /// Judges the startup parameters. Gives how the session will be read, and the search path
+    /// that has to be pinned.
+    async fn judge_startup(
+        &mut self,
+        startup: &StartupMessage,
+        who: &Principal,
+        session: &str,
+        user: &str,
+    ) -> Result<(Reading, Option<String>), NoSession> {
+        let settings = sql::startup_settings(&startup.parameters);
+        let mut facts = SqlFacts::of(model::Operation::Set);
+        facts.operations = Fact::Known(Vec::new());
+        facts.settings = Fact::Known(settings.clone());
+        let guards = self.shared.gate.in_force().policy.guards_settings();
+        let mut batch = Batch::default();
+        let analysed = Analysed::one(&[], &[], Stage::Startup, Arc::new(facts));
+        let ruling = self.shared.gate.judge(who, analysed, &mut batch);
+        let recorded = self.shared.gate.clear(session, who, &mut batch);
+        let clearing = match recorded {
+            Ok((_, clearing)) => clearing,
+            Err(_fault) => return Err(self.unrecorded().await),
+        };
+        if crate::gate::cleared(clearing).await.is_err() {
+            return Err(self.unrecorded().await);
+        }
+        if let Ruling::Refuse(decision) = ruling {
+            // Who may run nothing is told so statement by statement; here only settings count.
+            let guarded = decision.reasons().iter().find(|reason| about_settings(reason.code()));
+            if let Some(reason) = guarded {
+                let mut out = Vec::new();
+                let message = format!("[BLOCKED by Portcullis] {reason}");
+                fatal("42501", &message, Some(&reason.suggestion()), &mut out);
+                self.client.write_all(&out).await?;
+                self.client.shutdown().await?;
+                return Err(NoSession::Refused("a startup parameter is not allowed"));
+            }
+        }
+        Ok(self.reading(&settings, user, guards))
+    }
+
+    fn reading(
+        &self,
+        settings: &[SettingUse],
+        user: &str,
+        guards: bool,
+    ) -> (Reading, Option<String>) {
+        let last = settings.iter().rev().find(|setting| setting.name == "search_path");
+        let given = last.map(|setting| match &setting.value {
+            model::SettingValue::Constants(values) => match values.as_slice() {
+                [value] => sql::parse_search_path(value),
+                _ => None,
+            },
+            model::SettingValue::Default | model::SettingValue::Unknown => None,
+        });
+        let pinned = &self.shared.settings.search_path;
+        let mut reading = match given {
+            Some(path) => Reading::new(user, path.as_deref()),
+            None if guards => Reading::new(user, Some(pinned)),
+            // Nobody guards the path, so nobody relies on it: leave what the server has.
+            None => Reading::new(user, None),
+        };
+        reading.on_settings(&Fact::Known(settings.to_vec()));
+        let pin = (guards && given_none(last)).then(|| quote_path(pinned));
+        (reading, pin)
+    }
+
+    async fn unrecorded(&mut self) -> NoSession {
+        let hint = "Somebody has to look at the ledger of Portcullis: its disk may be full.";
+        self.refuse("58030", "the connection could not be recorded", Some(hint)).await
+    }
+
+    /// Relays authentication until the server is ready.
+    async fn relay_login(
+        mut self,
+        mut upstream: TcpStream,
+        startup: &StartupMessage,
+        judge: Judge,
+    ) -> Result<LoggedIn, NoSession> {
+        let mut relay = Relay {
+            version: startup.version.negotiated(),
+            told: startup.version == startup.version.negotiated() && startup.extensions.is_empty(),
+            password_due: false,
+            authenticated: false,
+            key: None,
+            from_upstream: InBuffer::default(),
+            to_client: OutBuffer::default(),
+            judge,
+        };
+        loop {
+            match relay.step(startup) {
+                Ok(Progress::Ready) => break,
+                Ok(Progress::Refused) => {
+                    self.client.write_all(relay.to_client.tail()).await?;
+                    self.client.shutdown().await?;
+                    return Err(NoSession::UpstreamRefused);
+                }
+                Ok(Progress::More) => {}
+                Err(violation) => {
+                    return Err(self.refuse("08P01", violation.what(), None).await);
+                }
+            }
+            self.client.write_all(relay.to_client.tail()).await?;
+            relay.to_client = OutBuffer::default();
+            if relay.password_due && self.password(&mut upstream).await? {
+                relay.password_due = false;
+                continue;
+            }
+            self.wait(&mut upstream, &mut relay).await?;
+        }
+        let Relay { from_upstream, to_client, key, judge, .. } = relay;
+        if let Some(key) = &key {
+            self.shared.cancels.insert(key);
+        }
+        let Self { client, from_client, .. } = self;
+        Ok(LoggedIn { client, upstream, from_client, from_upstream, to_client, key, judge })
+    }
+
+    /// Hands one password or SASL message on, if it is here.
+    async fn password(&mut self, upstream: &mut TcpStream) -> Result<bool, NoSession> {
+        let filled = self.from_client.filled();
+        let header = match client_header(filled) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(false),
+            Err(violation) => return Err(self.refuse("08P01", violation.what(), None).await),
+        };
+        if header.tag != ClientTag::Password || header.body > MAX_AUTH_BYTES {
+            return Err(self.refuse("08P01", "expected password response", None).await);
+        }
+        let Some(frame) = filled.get(..header.frame()) else { return Ok(false) };
+        upstream.write_all(frame).await?;
+        let length = frame.len();
+        self.from_client.consume(length);
+        Ok(true)
+    }
+
+    /// Waits for either side.
+    async fn wait(&mut self, upstream: &mut TcpStream, relay: &mut Relay) -> Result<(), NoSession> {
+        // A client that sends ahead is not read any further: its frames come after login.
+        let hears = relay.password_due || self.from_client.filled().is_empty();
+        tokio::select! {
+            read = fill(&mut relay.from_upstream, upstream, MAX_AUTH_BYTES) => match read? {
+                0 => {
+                    let message = "the upstream closed the connection during login";
+                    Err(self.refuse("08006", message, None).await)
+                }
+                _ => Ok(()),
+            },
+            read = fill(&mut self.from_client, &mut self.client, MAX_AUTH_BYTES), if hears => {
+                match read? {
+                    0 => Err(NoSession::NotAsked),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+enum Progress {
+    More,
+    Ready,
+    Refused,
+}
+
+struct Relay {
+    version: Version,
+    /// Whether the client knows the version that is spoken.
+    told: bool,
+    password_due: bool,
+    authenticated: bool,
+    key: Option<BackendKey>,
+    from_upstream: InBuffer,
+    to_client: OutBuffer,
+    judge: Judge,
+}
+
+impl Relay {
+    /// Relays every whole frame that is there.
+    fn step(&mut self, startup: &StartupMessage) -> Result<Progress, Violation> {
+        loop {
+            let filled = self.from_upstream.filled();
+            let Some(header) = upstream_header(filled)? else { return Ok(Progress::More) };
+            if header.frame() > MAX_AUTH_BYTES {
+                return Err(Violation::upstream("the upstream's login message is too long"));
+            }
+            let Some(frame) = filled.get(..header.frame()).map(<[u8]>::to_vec) else {
+                return Ok(Progress::More);
+            };
+            self.from_upstream.consume(frame.len());
+            if let Some(progress) = self.frame(header.tag, &frame, startup)? {
+                return Ok(progress);
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        tag: UpstreamTag,
+        frame: &[u8],
+        startup: &StartupMessage,
+    ) -> Result<Option<Progress>, Violation> {
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        if tag == UpstreamTag::NegotiateVersion {
+            let theirs = NegotiateVersion::decode_version(body).unwrap_or(self.version);
+            self.version = self.version.min(theirs);
+            self.told = false;
+        }
+        if !self.told && !matches!(tag, UpstreamTag::Error | UpstreamTag::Notice) {
+            let told = NegotiateVersion { version: self.version, extensions: &startup.extensions };
+            told.encode(self.to_client.tail());
+            self.told = true;
+        }
+        match tag {
+            UpstreamTag::NegotiateVersion => return Ok(None),
+            UpstreamTag::Authentication => {
+                let kind = body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
+                self.authenticated = kind == 0;
+                self.password_due = !matches!(kind, 0 | 12);
+            }
+            UpstreamTag::ParameterStatus if self.authenticated => {
+                self.judge.answer(tag, body)?;
+            }
+            UpstreamTag::BackendKeyData if self.authenticated => {
+                if let Some((pid, secret)) = body.split_first_chunk::<4>() {
+                    let pid = u32::from_be_bytes(*pid);
+                    self.key = Some(BackendKey { pid, secret: secret.to_vec() });
+                }
+            }
+            UpstreamTag::Notice => {}
+            UpstreamTag::Error => {
+                self.to_client.push(frame);
+                return Ok(Some(Progress::Refused));
+            }
+            UpstreamTag::Ready if self.authenticated => {
+                self.to_client.push(frame);
+                return Ok(Some(Progress::Ready));
+            }
+            UpstreamTag::ParameterStatus
+            | UpstreamTag::BackendKeyData
+            | UpstreamTag::Ready
+            | UpstreamTag::BindComplete
+            | UpstreamTag::CloseComplete
+            | UpstreamTag::CommandComplete
+            | UpstreamTag::CopyBoth
+            | UpstreamTag::CopyData
+            | UpstreamTag::CopyDone
+            | UpstreamTag::CopyIn
+            | UpstreamTag::CopyOut
+            | UpstreamTag::DataRow
+            | UpstreamTag::EmptyQuery
+            | UpstreamTag::FunctionResult
+            | UpstreamTag::NoData
+            | UpstreamTag::Notification
+            | UpstreamTag::ParameterDescription
+            | UpstreamTag::ParseComplete
+            | UpstreamTag::PortalSuspended
+            | UpstreamTag::RowDescription => {
+                return Err(Violation::upstream("the upstream sent an unexpected login message"));
+            }
+        }
+        self.to_client.push(frame);
+        Ok(None)
+    }
+}
+
+async fn fill(buffer: &mut InBuffer, stream: &mut TcpStream, wanted: usize) -> io::Result<usize> {
+    std::future::poll_fn(|cx| buffer.poll_fill(cx, stream, wanted.max(MAX_STARTUP_BYTES))).await
+}
+
+fn about_settings(code: ReasonCode) -> bool {
+    matches!(code, ReasonCode::SettingNotAllowed | ReasonCode::UnknownSettings)
+}
+
+fn given_none(last: Option<&SettingUse>) -> bool {
+    last.is_none()
+}
+
+fn quote_path(path: &[String]) -> String {
+    let quoted: Vec<String> =
+        path.iter().map(|schema| format!("\"{}\"", schema.replace('"', "\"\""))).collect();
+    quoted.join(", ")
+}

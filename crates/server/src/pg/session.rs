@@ -1,0 +1,462 @@
+//! One client, one upstream connection, from login to goodbye.
+//!
+//! The story: bytes -> frame -> submission -> facts -> decision -> record -> forward or refuse.
+//! Nothing here writes and waits: both directions are pumped in one poll, also while a record waits
+//! for the disk, and a peer that stops reading stops being read.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pgwire::limits::UPSTREAM_PREFIX_BYTES;
+use pgwire::{HEADER_BYTES, Side, Status, UpstreamTag, Violation, upstream_header};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::cancel::{BackendKey, cancel};
+use super::judge::{Answer, Judge, Taken};
+use super::refusal::fatal;
+use super::writer::{Rest, ToUpstream};
+use crate::Shared;
+use crate::buffer::{InBuffer, OutBuffer};
+use crate::gate::Clearing;
+use crate::limits::{FAREWELL_TIMEOUT, MAX_REPLACED_ERROR_BYTES, READ_BYTES};
+use crate::tasks::Drain;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client said goodbye or hung up.
+    ClientLeft,
+    /// The upstream closed.
+    UpstreamLeft,
+    /// We are shutting down.
+    Drained,
+    /// A peer broke the protocol.
+    Violation(Violation),
+    /// A decision could not be recorded.
+    Unrecorded(audit::LedgerFault),
+    /// A socket failed.
+    Lost(io::Error),
+}
+
+/// The two sockets and what is between them and us.
+#[derive(Debug)]
+struct Wires {
+    client: TcpStream,
+    upstream: TcpStream,
+    from_client: InBuffer,
+    to_client: OutBuffer,
+    from_upstream: InBuffer,
+    to_upstream: ToUpstream,
+}
+
+/// What the next client bytes are.
+#[derive(Debug)]
+enum Flow {
+    /// Frames.
+    Frames,
+    /// The rest of a long frame that may pass.
+    Stream(Rest),
+    /// The rest of a long frame that is dropped.
+    Drop(usize),
+}
+
+/// An authenticated session. Login happens before, in `pg::login`.
+#[derive(Debug)]
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    key: Option<BackendKey>,
+    wires: Wires,
+    judge: Judge,
+    flow: Flow,
+    /// Bytes of an upstream frame that are still to be relayed.
+    upstream_rest: usize,
+    /// Upstream bytes of an error that was replaced.
+    upstream_drop: usize,
+    /// How much the client buffer must hold for its next frame.
+    wanted: usize,
+    clearing: Option<Clearing>,
+    brake: Option<Pin<Box<Sleep>>>,
+    braked: bool,
+    drain: Drain,
+    deadline: Option<Pin<Box<Sleep>>>,
+    client_gone: bool,
+    upstream_gone: bool,
+    goodbye: bool,
+}
+
+/// What login hands over.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) client: TcpStream,
+    pub(crate) upstream: TcpStream,
+    pub(crate) from_client: InBuffer,
+    pub(crate) from_upstream: InBuffer,
+    pub(crate) to_client: OutBuffer,
+    pub(crate) key: Option<BackendKey>,
+    pub(crate) judge: Judge,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, logged_in: LoggedIn, drain: Drain) -> Self {
+        let LoggedIn { client, upstream, from_client, from_upstream, to_client, key, judge } =
+            logged_in;
+        let to_upstream = ToUpstream::default();
+        Self {
+            shared,
+            key,
+            wires: Wires { client, upstream, from_client, to_client, from_upstream, to_upstream },
+            judge,
+            flow: Flow::Frames,
+            upstream_rest: 0,
+            upstream_drop: 0,
+            wanted: READ_BYTES,
+            clearing: None,
+            brake: None,
+            braked: false,
+            drain,
+            deadline: None,
+            client_gone: false,
+            upstream_gone: false,
+            goodbye: false,
+        }
+    }
+
+    /// Runs to the end.
+    pub(crate) async fn run(mut self) -> End {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        self.leave(&end).await;
+        end
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.turn(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(end) => return Poll::Ready(end),
+            }
+        }
+    }
+
+    /// Everything that can be done now, once. Whether something was.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let mut progress = self.read_upstream(cx)?;
+        progress |= self.pump_upstream()?;
+        progress |= flushed(self.wires.to_client.poll_flush(cx, &mut self.wires.client))?;
+        progress |= self.poll_clearing(cx)?;
+        progress |= self.read_client(cx)?;
+        self.poll_brake(cx);
+        progress |= self.pump_client()?;
+        progress |= self.poll_clearing(cx)?;
+        let upstream = &mut self.wires.upstream;
+        progress |= flushed(self.wires.to_upstream.poll_flush(cx, upstream))?;
+        self.check_ends()?;
+        self.check_drain(cx)?;
+        if !progress {
+            self.wires.from_client.shrink();
+            self.wires.from_upstream.shrink();
+            self.wires.to_client.shrink();
+            self.wires.to_upstream.shrink();
+        }
+        Ok(progress)
+    }
+
+    fn read_upstream(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let wires = &mut self.wires;
+        if self.upstream_gone || !wires.to_client.has_room() {
+            return Ok(false);
+        }
+        match wires.from_upstream.poll_fill(cx, &mut wires.upstream, MAX_REPLACED_ERROR_BYTES * 2) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => {
+                self.upstream_gone = true;
+                Ok(true)
+            }
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(End::Lost(error)),
+        }
+    }
+
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.client_gone {
+            return Ok(false);
+        }
+        let wires = &mut self.wires;
+        match wires.from_client.poll_fill(cx, &mut wires.client, self.wanted) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => {
+                self.client_gone = true;
+                Ok(true)
+            }
+            Poll::Ready(Ok(_)) => Ok(true),
+            // A reset is a way of leaving.
+            Poll::Ready(Err(_reset)) => {
+                self.client_gone = true;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Upstream frames to the client.
+    fn pump_upstream(&mut self) -> Result<bool, End> {
+        let mut progress = false;
+        while self.wires.to_client.has_room() && self.upstream_frame()? {
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    fn upstream_frame(&mut self) -> Result<bool, End> {
+        let Wires { from_upstream, to_client, .. } = &mut self.wires;
+        let filled = from_upstream.filled();
+        if filled.is_empty() {
+            return Ok(false);
+        }
+        if self.upstream_drop > 0 {
+            let count = self.upstream_drop.min(filled.len());
+            from_upstream.consume(count);
+            self.upstream_drop -= count;
+            return Ok(true);
+        }
+        if self.upstream_rest > 0 {
+            let count = self.upstream_rest.min(filled.len());
+            to_client.push(filled.get(..count).unwrap_or_default());
+            from_upstream.consume(count);
+            self.upstream_rest -= count;
+            return Ok(true);
+        }
+        let Some(header) = upstream_header(filled).map_err(End::Violation)? else {
+            return Ok(false);
+        };
+        let seen = header.body.min(UPSTREAM_PREFIX_BYTES);
+        let Some(body) = filled.get(HEADER_BYTES..HEADER_BYTES + seen) else { return Ok(false) };
+        match self.judge.answer(header.tag, body).map_err(End::Violation)? {
+            Answer::Relay => {
+                let here = header.frame().min(filled.len());
+                to_client.push(filled.get(..here).unwrap_or_default());
+                from_upstream.consume(here);
+                self.upstream_rest = header.frame() - here;
+            }
+            Answer::Refusal(refusal) => {
+                refusal.encode(to_client.tail());
+                let here = header.frame().min(filled.len());
+                from_upstream.consume(here);
+                self.upstream_drop = header.frame() - here;
+            }
+        }
+        if header.tag == UpstreamTag::Ready {
+            self.braked = self.judge.brake().is_some();
+        }
+        Ok(true)
+    }
+
+    /// Client frames to the gate.
+    fn pump_client(&mut self) -> Result<bool, End> {
+        let mut progress = false;
+        while self.client_may_go_on() {
+            if !self.client_step()? {
+                break;
+            }
+            progress = true;
+        }
+        if self.clearing.is_none() && self.judge.has_batch() {
+            self.clearing = Some(self.judge.clear().map_err(End::Unrecorded)?);
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    fn client_may_go_on(&self) -> bool {
+        self.clearing.is_none()
+            && self.brake.is_none()
+            && !self.goodbye
+            && !self.judge.batch_is_full()
+            && self.wires.to_upstream.has_room()
+    }
+
+    fn client_step(&mut self) -> Result<bool, End> {
+        let Wires { from_client, to_upstream, .. } = &mut self.wires;
+        let filled = from_client.filled();
+        match &mut self.flow {
+            Flow::Frames => {}
+            // The beginning of the frame has to leave first.
+            Flow::Stream(_) if self.judge.has_batch() => return Ok(false),
+            Flow::Stream(rest) => {
+                let count = to_upstream.stream(rest, filled);
+                from_client.consume(count);
+                if rest.is_done() {
+                    self.flow = Flow::Frames;
+                    return Ok(true);
+                }
+                return Ok(count > 0);
+            }
+            Flow::Drop(left) => {
+                let count = (*left).min(filled.len());
+                from_client.consume(count);
+                *left -= count;
+                if *left == 0 {
+                    self.flow = Flow::Frames;
+                    return Ok(true);
+                }
+                return Ok(count > 0);
+            }
+        }
+        self.wanted = READ_BYTES;
+        match self.judge.take(filled).map_err(End::Violation)? {
+            Taken::Bytes(count) => from_client.consume(count),
+            Taken::More(wanted) => {
+                self.wanted = wanted.max(READ_BYTES);
+                return Ok(false);
+            }
+            Taken::Wait => return Ok(false),
+            Taken::Stream(count, rest) => {
+                from_client.consume(count);
+                self.flow = Flow::Stream(rest);
+            }
+            Taken::Drop(count, left) => {
+                from_client.consume(count);
+                self.flow = if left == 0 { Flow::Frames } else { Flow::Drop(left) };
+            }
+            Taken::Goodbye(count) => {
+                from_client.consume(count);
+                self.goodbye = true;
+            }
+        }
+        Ok(true)
+    }
+
+    fn poll_clearing(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(clearing) = &mut self.clearing else { return Ok(false) };
+        match clearing.poll(cx) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(cleared)) => {
+                self.wires.to_upstream.forward(&cleared);
+                self.clearing = None;
+                Ok(true)
+            }
+            Poll::Ready(Err(fault)) => Err(End::Unrecorded(fault)),
+        }
+    }
+
+    /// After many refusals in a row the next message waits; everything else goes on.
+    fn poll_brake(&mut self, cx: &mut Context<'_>) {
+        if self.braked {
+            self.braked = false;
+            self.brake = self.judge.brake().map(|delay| Box::pin(sleep(delay)));
+        }
+        if let Some(brake) = &mut self.brake
+            && brake.as_mut().poll(cx).is_ready()
+        {
+            self.brake = None;
+        }
+    }
+
+    fn check_ends(&self) -> Result<(), End> {
+        if self.upstream_gone && self.wires.from_upstream.filled().is_empty() {
+            if self.wires.to_client.is_empty() || self.client_gone {
+                return Err(End::UpstreamLeft);
+            }
+            return Ok(());
+        }
+        let heard = self.goodbye || self.client_gone;
+        if heard && self.clearing.is_none() && self.wires.to_upstream.is_empty() {
+            return Err(End::ClientLeft);
+        }
+        // A client that is gone is not waited for, whatever is still to be written.
+        if self.client_gone && !self.wires.to_upstream.has_room() {
+            return Err(End::ClientLeft);
+        }
+        Ok(())
+    }
+
+    fn check_drain(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if self.deadline.is_none() {
+            match self.drain.poll(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(()) => {
+                    self.deadline = Some(Box::pin(sleep(self.shared.settings.drain_timeout)));
+                }
+            }
+        }
+        let late = self.deadline.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        let protocol = self.judge.protocol();
+        let idle = protocol.is_quiet()
+            && protocol.status() == Status::Idle
+            && self.clearing.is_none()
+            && self.wires.from_client.filled().is_empty()
+            && self.wires.to_client.is_empty();
+        if idle || late { Err(End::Drained) } else { Ok(()) }
+    }
+
+    /// Last words, and nothing left behind: a query that still runs is cancelled.
+    async fn leave(&mut self, end: &End) {
+        let mut words = Vec::new();
+        match end {
+            End::ClientLeft | End::UpstreamLeft | End::Lost(_) => {}
+            End::Drained => fatal(
+                "57P01",
+                "terminating connection due to administrator command",
+                Some("Portcullis is shutting down. Reconnect."),
+                &mut words,
+            ),
+            End::Violation(violation) => match violation.side() {
+                Side::Client => fatal("08P01", violation.what(), None, &mut words),
+                Side::Upstream => fatal(
+                    "08P01",
+                    "the database answered in a way that Portcullis cannot follow",
+                    Some("Reconnect. If it happens again, report the log line of this session."),
+                    &mut words,
+                ),
+            },
+            End::Unrecorded(_) => fatal(
+                "58030",
+                "the decision could not be recorded, so nothing was forwarded",
+                Some("Somebody has to look at the ledger of Portcullis: its disk may be full."),
+                &mut words,
+            ),
+        }
+        self.wires.to_client.push(&words);
+        let (client, out) = (&mut self.wires.client, &mut self.wires.to_client);
+        let farewell = poll_fn(|cx| match out.poll_flush(cx, client) {
+            Poll::Ready(Ok(_)) if out.is_empty() => Poll::Ready(()),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_gone)) => Poll::Ready(()),
+        });
+        if !words.is_empty() && tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
+            tracing::debug!("client does not read its last words");
+        }
+        let running = !self.judge.protocol().is_quiet() && !self.upstream_gone;
+        self.judge.lose();
+        if running && let Some(key) = self.key.clone() {
+            let upstream = self.shared.settings.upstream.clone();
+            self.shared.tasks.spawn(async move {
+                if let Err(error) = cancel(&upstream, &key).await {
+                    tracing::warn!(%error, "a query of a client that left could not be cancelled");
+                }
+            });
+            // The server looks at its socket once the query is cancelled.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(key) = &self.key {
+            self.shared.cancels.remove(key);
+        }
+    }
+}
+
+fn flushed(poll: Poll<io::Result<bool>>) -> Result<bool, End> {
+    match poll {
+        Poll::Pending => Ok(false),
+        Poll::Ready(Ok(wrote)) => Ok(wrote),
+        Poll::Ready(Err(error)) => Err(End::Lost(error)),
+    }
+}

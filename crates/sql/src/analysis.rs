@@ -1,0 +1,276 @@
+//! From bytes to statements: encoding, parse, one walk per statement, names resolved in order.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::{SqlFacts, Unknown};
+
+use crate::context::{Context, Encoding};
+use crate::{limits, parse, walk};
+
+/// A submission taken apart. Never without a statement.
+#[derive(Debug, Clone)]
+pub struct Analysis {
+    statements: Vec<Statement>,
+    error: Option<ParseFailure>,
+}
+
+/// PostgreSQL's grammar refuses the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParseFailure {
+    /// PostgreSQL's message. It may quote the text.
+    pub message: String,
+    /// Byte offset, if the parser tells.
+    pub position: Option<usize>,
+}
+
+/// One statement of a submission.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    facts: SqlFacts,
+    references: Vec<NameRef>,
+    effects: Vec<Effect>,
+    range: Range<usize>,
+}
+
+/// What kind of name a session keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameKind {
+    /// A prepared statement, whether made by SQL or by the protocol.
+    Statement,
+    /// A cursor or a protocol portal: one namespace.
+    Cursor,
+}
+
+/// A name whose definition a statement runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NameRef {
+    /// Which kind.
+    pub kind: NameKind,
+    /// The name.
+    pub name: String,
+}
+
+/// What a statement does to the session once it has run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// PREPARE.
+    Prepare {
+        /// The name.
+        name: String,
+        /// What executing it does.
+        facts: Arc<SqlFacts>,
+    },
+    /// DEALLOCATE; `None` is ALL.
+    Deallocate {
+        /// The name.
+        name: Option<String>,
+    },
+    /// DECLARE CURSOR.
+    Declare {
+        /// The name.
+        name: String,
+        /// What fetching from it does.
+        facts: Arc<SqlFacts>,
+        /// WITH HOLD: it outlives its transaction.
+        hold: bool,
+    },
+    /// CLOSE; `None` is ALL.
+    Close {
+        /// The name.
+        name: Option<String>,
+    },
+    /// DISCARD.
+    Discard(Discarded),
+    /// `search_path` changes.
+    SearchPath(NewSearchPath),
+    /// A COPY sub-protocol starts.
+    Copy,
+}
+
+/// What DISCARD throws away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discarded {
+    /// Everything.
+    All,
+    /// Cached plans.
+    Plans,
+    /// Sequence state.
+    Sequences,
+    /// Temporary tables.
+    Temporary,
+}
+
+/// What `search_path` becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewSearchPath {
+    /// These, as written: `"$user"` is not expanded.
+    Schemas(Vec<String>),
+    /// The session's default.
+    Reset,
+    /// Not a constant.
+    Unknown,
+}
+
+impl Analysis {
+    /// The statements, in order; at least one.
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
+    /// The grammar's refusal, if it refused.
+    pub const fn error(&self) -> Option<&ParseFailure> {
+        self.error.as_ref()
+    }
+
+    /// Whether the grammar accepted the text.
+    pub const fn is_ok(&self) -> bool {
+        self.error.is_none()
+    }
+
+    fn unknown(length: usize, why: Unknown) -> Self {
+        Self { statements: vec![Statement::new(SqlFacts::unknown(why), 0..length)], error: None }
+    }
+
+    fn failed(length: usize, message: String) -> Self {
+        Self {
+            error: Some(ParseFailure { message, position: None }),
+            ..Self::unknown(length, Unknown::ParseError)
+        }
+    }
+}
+
+impl Statement {
+    fn new(facts: SqlFacts, range: Range<usize>) -> Self {
+        Self { facts, references: Vec::new(), effects: Vec::new(), range }
+    }
+
+    /// The facts, those of every prepared statement and cursor that it refers to included.
+    /// A name that `lookup` does not know makes them unknown.
+    pub fn facts(
+        &self,
+        lookup: &dyn Fn(NameKind, &str) -> Option<Arc<SqlFacts>>,
+    ) -> Cow<'_, SqlFacts> {
+        if self.references.is_empty() {
+            return Cow::Borrowed(&self.facts);
+        }
+        let mut facts = self.facts.clone();
+        for reference in &self.references {
+            match lookup(reference.kind, &reference.name) {
+                Some(definition) => facts.absorb(&definition),
+                None => facts.absorb(&SqlFacts::unknown(Unknown::UnresolvedName)),
+            }
+        }
+        Cow::Owned(facts)
+    }
+
+    /// Names that it runs and that no earlier statement of the submission makes.
+    pub fn references(&self) -> &[NameRef] {
+        &self.references
+    }
+
+    /// What it does to the session once it has run, in order.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// Where it stands in the submission, in bytes.
+    pub fn text_range(&self) -> Range<usize> {
+        self.range.clone()
+    }
+}
+
+/// Takes a submission apart. Total: any bytes give at least one statement.
+pub fn analyze(text: &[u8], context: &Context<'_>) -> Analysis {
+    match readable(text, context) {
+        Ok(text) => analyze_text(text, context),
+        Err(why) => Analysis::unknown(text.len(), why),
+    }
+}
+
+/// The text as the server will read it, or why that is not certain.
+fn readable<'t>(text: &'t [u8], context: &Context<'_>) -> Result<&'t str, Unknown> {
+    if text.len() > limits::MAX_STATEMENT_BYTES {
+        return Err(Unknown::TooComplex);
+    }
+    let ascii_only = match context.encoding {
+        Encoding::Utf8 => false,
+        Encoding::AsciiOnly | Encoding::Unknown => true,
+    };
+    if ascii_only && !text.is_ascii() {
+        return Err(Unknown::Encoding);
+    }
+    if !context.standard_conforming_strings && text.contains(&b'\\') {
+        return Err(Unknown::Encoding);
+    }
+    std::str::from_utf8(text).map_err(|_invalid| Unknown::Encoding)
+}
+
+fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
+    let tree = match parse::parse(text) {
+        Ok(tree) => tree,
+        Err(message) => return Analysis::failed(text.len(), message),
+    };
+    let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();
+    let mut statements = Vec::new();
+    for raw in tree.statements() {
+        if statements.len() == limits::MAX_STATEMENTS {
+            return Analysis::unknown(text.len(), Unknown::TooComplex);
+        }
+        let mut found = walk::statement(raw.stmt(), context);
+        found.references.retain(|reference| match names.get(reference) {
+            Some(definition) => {
+                found.facts.absorb(definition);
+                false
+            }
+            None => true,
+        });
+        remember(&mut names, &found.effects);
+        statements.push(Statement {
+            facts: found.facts,
+            references: found.references,
+            effects: found.effects,
+            range: range(raw.stmt_location, raw.stmt_len, text.len()),
+        });
+    }
+    if statements.is_empty() {
+        statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));
+    }
+    Analysis { statements, error: None }
+}
+
+/// A length of 0 means "to the end".
+fn range(location: i32, length: i32, end: usize) -> Range<usize> {
+    let start = usize::try_from(location).unwrap_or(0).min(end);
+    match usize::try_from(length) {
+        Ok(0) | Err(_) => start..end,
+        Ok(length) => start..start.saturating_add(length).min(end),
+    }
+}
+
+fn remember(names: &mut HashMap<NameRef, Arc<SqlFacts>>, effects: &[Effect]) {
+    for effect in effects {
+        match effect {
+            Effect::Prepare { name, facts } => {
+                let name = NameRef { kind: NameKind::Statement, name: name.clone() };
+                names.insert(name, Arc::clone(facts));
+            }
+            Effect::Declare { name, facts, .. } => {
+                let name = NameRef { kind: NameKind::Cursor, name: name.clone() };
+                names.insert(name, Arc::clone(facts));
+            }
+            Effect::Deallocate { name } => forget(names, NameKind::Statement, name.as_deref()),
+            Effect::Close { name } => forget(names, NameKind::Cursor, name.as_deref()),
+            Effect::Discard(Discarded::All) => names.clear(),
+            Effect::Discard(Discarded::Plans | Discarded::Sequences | Discarded::Temporary)
+            | Effect::SearchPath(_)
+            | Effect::Copy => {}
+        }
+    }
+}
+
+fn forget(names: &mut HashMap<NameRef, Arc<SqlFacts>>, kind: NameKind, gone: Option<&str>) {
+    names.retain(|name, _| name.kind != kind || gone.is_some_and(|gone| gone != name.name));
+}

@@ -1,0 +1,32 @@
+//! What the session tells analysis: how the server would read this text.
+
+/// The `search_path` values that may be in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchPaths<'a> {
+    /// One of these; each is a list of schemas in order, `"$user"` expanded.
+    Possible(&'a [Vec<String>]),
+    /// Not tracked.
+    Unknown,
+}
+
+/// How the server decodes the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// `client_encoding` is UTF8.
+    Utf8,
+    /// A single-byte encoding: only ASCII text reads the same there and here.
+    AsciiOnly,
+    /// Not known: only ASCII text is analysed.
+    Unknown,
+}
+
+/// What the session tells analysis. Cheap to build per call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context<'a> {
+    /// Where unqualified names are looked up.
+    pub search_paths: SearchPaths<'a>,
+    /// How the server decodes the text.
+    pub encoding: Encoding,
+    /// Whether a backslash in `'…'` is an ordinary character.
+    pub standard_conforming_strings: bool,
+}

@@ -1,0 +1,19 @@
+//! Every bound of this crate. Above a bound the facts are unknown, which denies.
+
+/// Longest submission that is parsed, in bytes.
+pub const MAX_STATEMENT_BYTES: usize = 256 * 1024;
+
+/// Most syntax tree nodes that analysis visits in one submission, nested texts included.
+pub const MAX_NODES: usize = 1_000_000;
+
+/// Deepest syntax tree that analysis follows. PostgreSQL itself refuses chains of 6,000 terms.
+pub const MAX_DEPTH: u32 = 5_000;
+
+/// Most statements in one submission.
+pub const MAX_STATEMENTS: usize = 1_000;
+
+/// Most CTE names in scope at one place.
+pub const MAX_CTES_IN_SCOPE: u32 = 500;
+
+/// Most texts inside texts: `query_to_xml('select query_to_xml(…)')`, function bodies.
+pub const MAX_NESTED_TEXTS: u32 = 8;

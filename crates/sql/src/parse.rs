@@ -1,0 +1,31 @@
+//! The one file that names the C parser.
+//!
+//! What is here: parsing, and the names of the tree that the rest of the crate reads. What is not:
+//! any meaning. Invariants: the text is parsed as given, never edited; a text that holds NUL is
+//! refused here, as the server refuses it.
+
+pub(crate) use pg_raw_parse::Node;
+pub(crate) use pg_raw_parse::const_val::ConstValue;
+pub(crate) use pg_raw_parse::list::{CastNodeList, NodeList, NodeListIter};
+pub(crate) use pg_raw_parse::{nodes, raw};
+
+/// A parsed text; the nodes borrow from it.
+pub(crate) struct Tree(pg_raw_parse::ParseResult);
+
+impl Tree {
+    /// The statements in order.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &nodes::RawStmt> {
+        self.0.iter()
+    }
+}
+
+/// Parses `text` with PostgreSQL's grammar; the error is PostgreSQL's message.
+pub(crate) fn parse(text: &str) -> Result<Tree, String> {
+    pg_raw_parse::parse(text).map(Tree).map_err(|error| match error {
+        pg_raw_parse::Error::Parse(error) => error.to_string(),
+        pg_raw_parse::Error::PgError(error) => error.to_string(),
+        pg_raw_parse::Error::StatementContainedNul(_) => {
+            "invalid byte sequence for encoding \"UTF8\": 0x00".to_owned()
+        }
+    })
+}
