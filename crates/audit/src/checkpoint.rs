@@ -23,9 +23,8 @@ pub(crate) struct Mark {
     pub(crate) signature: [u8; 64],
 }
 
-/// How a mark is written.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How a mark is written beside the segments.
+#[derive(Debug, Serialize)]
 struct Written {
     chain: String,
     covers: u64,
@@ -99,16 +98,25 @@ pub(crate) fn mirror(disk: &dyn Disk, dir: &Path, mark: &Mark) -> io::Result<()>
     disk.replace(&segment::checkpoint_path(dir, mark.chain), &content)
 }
 
-/// Reads `<chain>.checkpoint`: `None` if there is no such file, `Some(None)` if it does not hold
-/// a checkpoint.
-pub(crate) fn read_mirror(dir: &Path, chain: ChainId) -> io::Result<Option<Option<Mark>>> {
-    let Some(bytes) = read_small(&segment::checkpoint_path(dir, chain))? else { return Ok(None) };
-    Ok(Some(parse_mirror(&bytes, chain)))
+/// What stands beside the segments of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mirror {
+    /// No such file.
+    Absent,
+    /// A file that holds no checkpoint of the chain.
+    Malformed,
+    /// This; its signature is not checked yet.
+    Mark(Mark),
 }
 
-fn parse_mirror(bytes: &[u8], chain: ChainId) -> Option<Mark> {
-    let fields: MarkFields<'_> = serde_json::from_slice(bytes).ok()?;
-    Mark::from_fields(&fields).filter(|mark| mark.chain == chain)
+/// Reads `<chain>.checkpoint`.
+pub(crate) fn read_mirror(dir: &Path, chain: ChainId) -> io::Result<Mirror> {
+    let Some(bytes) = read_small(&segment::checkpoint_path(dir, chain))? else {
+        return Ok(Mirror::Absent);
+    };
+    let fields = serde_json::from_slice::<MarkFields<'_>>(&bytes).ok();
+    let mark = fields.and_then(|fields| Mark::from_fields(&fields));
+    Ok(mark.filter(|mark| mark.chain == chain).map_or(Mirror::Malformed, Mirror::Mark))
 }
 
 /// A small file, or `None` if there is none.

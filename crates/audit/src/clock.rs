@@ -82,6 +82,12 @@ impl std::fmt::Display for Timestamp {
     }
 }
 
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 fn digits(text: &mut [u8; TEXT_LEN], range: std::ops::Range<usize>, mut value: u64) {
     for slot in text.get_mut(range).unwrap_or_default().iter_mut().rev() {
         *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);

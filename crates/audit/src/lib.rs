@@ -17,8 +17,9 @@ mod error;
 mod json;
 mod key;
 mod ledger;
-mod limits;
+pub mod limits;
 mod open;
+mod reader;
 mod record;
 mod redact;
 mod report;
@@ -26,16 +27,18 @@ mod segment;
 mod shared;
 mod syncer;
 mod verify;
+mod walk;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{LedgerError, LedgerFault};
 pub use key::Key;
 pub use ledger::{Abandoned, Durable, Health, Ledger, LedgerConfig, Recovery, Stats, Torn};
+pub use reader::{Reader, StoredDecision, StoredOther, StoredReason, StoredRecord, StoredSettled};
 pub use record::{
     ChainId, Entry, Mode, Payload, Promise, ReasonView, Receipt, RecordId, Settled, SettledOutcome,
 };
-pub use report::{Report, ReportOptions, report};
-pub use verify::{Broken, BrokenKind, Verified, VerifiedChain, verify};
+pub use report::{AgentReport, Counts, DeniedCall, Report, ReportOptions, Settlements, report};
+pub use verify::{Broken, BrokenKind, Verified, VerifiedChain, verify, verify_pinned};
 
 /// Version of the record format.
 pub const FORMAT: u64 = 1;

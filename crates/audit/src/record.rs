@@ -340,7 +340,9 @@ fn resources(out: &mut Vec<u8>, facts: &SqlFacts) {
     }
     match &facts.functions {
         Fact::Known(functions) => {
-            functions.iter().for_each(|function| item(&format!("call:{function}")));
+            for function in functions {
+                item(&format!("call:{function}"));
+            }
         }
         Fact::Unknown(_) => item("call:unknown"),
     }

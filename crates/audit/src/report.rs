@@ -1,11 +1,17 @@
-//! What agents did, out of a ledger.
+//! What agents did, out of a ledger: counts, tables, reasons, denied calls.
+//!
+//! A report does not verify the ledger, and repeats statements only as they were kept. Its text
+//! form shows control characters escaped: what an agent wrote cannot act on a terminal.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
+use model::{Fact, SqlFacts};
 use serde::Serialize;
 
-use crate::{LedgerError, Timestamp};
+use crate::reader::{Reader, StoredDecision, StoredRecord, StoredSettled};
+use crate::{LedgerError, Mode, Timestamp, limits};
 
 /// Which records a report is about.
 #[derive(Debug, Clone, Default)]
@@ -18,20 +24,422 @@ pub struct ReportOptions {
     pub since: Option<Timestamp>,
 }
 
+/// What was decided, how often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Decisions.
+    pub total: u64,
+    /// Allowed.
+    pub allowed: u64,
+    /// Denied, and refused.
+    pub denied: u64,
+    /// Held for an approval.
+    pub held: u64,
+    /// Denied or held, and forwarded all the same: observe mode.
+    pub observed: u64,
+}
+
+/// What became of what was forwarded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Settlements {
+    /// Completed by the server.
+    pub completed: u64,
+    /// Refused by the server.
+    pub failed: u64,
+    /// Skipped by the server after an earlier error, or lost with the connection.
+    pub unfinished: u64,
+    /// Rows, where the server said how many.
+    pub rows: u64,
+    /// Time between forwarding and the end, in milliseconds.
+    pub elapsed_ms: f64,
+}
+
+/// What one agent did under one mission.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct AgentReport {
+    /// The agent; `null` for connections that name none.
+    pub agent: Option<String>,
+    /// The mission, if one was named.
+    pub mission: Option<String>,
+    /// How its requests were decided.
+    pub counts: Counts,
+    /// The same by operation.
+    pub operations: BTreeMap<String, Counts>,
+    /// The same by table.
+    pub tables: BTreeMap<String, Counts>,
+    /// How often each reason was given.
+    pub reasons: BTreeMap<String, u64>,
+    /// Its sessions.
+    pub sessions: u64,
+    /// Its first request.
+    pub first: Option<Timestamp>,
+    /// Its last request.
+    pub last: Option<Timestamp>,
+    /// What became of what was forwarded.
+    pub settled: Settlements,
+    #[serde(skip)]
+    session_ids: std::collections::BTreeSet<String>,
+}
+
+/// One denied or held request.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeniedCall {
+    /// Its record.
+    pub record: String,
+    /// When.
+    pub ts: String,
+    /// In which session.
+    pub session: String,
+    /// The agent.
+    pub agent: Option<String>,
+    /// The mission.
+    pub mission: Option<String>,
+    /// The operation.
+    pub operation: String,
+    /// `deny` or `hold`.
+    pub decision: String,
+    /// Whether it was forwarded all the same.
+    pub mode: Mode,
+    /// Codes of the reasons.
+    pub reasons: Vec<String>,
+    /// What the client was told.
+    pub message: String,
+    /// The statement, as it was kept.
+    pub statement: Option<String>,
+    /// Its SHA-256.
+    pub statement_sha256: String,
+}
+
 /// What agents did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// `1`.
     pub schema_version: &'static str,
+    /// The first record of the report.
+    pub first: Option<Timestamp>,
+    /// The last record of the report.
+    pub last: Option<Timestamp>,
+    /// All agents together.
+    pub summary: Counts,
+    /// All agents together.
+    pub settled: Settlements,
+    /// By agent and mission.
+    pub agents: Vec<AgentReport>,
+    /// Denied and held requests, oldest first of each chain, up to a limit.
+    pub denied_calls: Vec<DeniedCall>,
+    /// How many more there are.
+    pub denied_calls_left_out: u64,
+    /// Digests of the policies that answered, and how often.
+    pub policies: BTreeMap<String, u64>,
+    /// Modes, and how often.
+    pub modes: BTreeMap<&'static str, u64>,
+    /// Unfinished records that were cut off after crashes.
+    pub recoveries: u64,
+}
+
+/// Reports on a folder or one segment. Does not verify it.
+pub fn report(path: &Path, options: &ReportOptions) -> Result<Report, LedgerError> {
+    let mut collector = Collector::default();
+    for record in Reader::open(path)? {
+        match record? {
+            StoredRecord::Decision(decision) => collector.decision(&decision, options),
+            StoredRecord::Settled(settled) => collector.settled(&settled),
+            StoredRecord::Other(other) if other.kind == "recovered" => collector.recoveries += 1,
+            StoredRecord::Other(_) => {}
+        }
+    }
+    Ok(collector.finish())
+}
+
+type AgentKey = (Option<String>, Option<String>);
+
+#[derive(Default)]
+struct Collector {
+    agents: BTreeMap<AgentKey, AgentReport>,
+    /// Which agent a settlement belongs to; entries go when it comes.
+    open: BTreeMap<String, AgentKey>,
+    denied_calls: Vec<DeniedCall>,
+    left_out: u64,
+    policies: BTreeMap<String, u64>,
+    modes: BTreeMap<&'static str, u64>,
+    recoveries: u64,
+}
+
+impl Counts {
+    fn add(&mut self, decision: &str, mode: Mode) {
+        self.total += 1;
+        match (decision, mode) {
+            ("allow", Mode::Enforce | Mode::Observe) => self.allowed += 1,
+            (_, Mode::Observe) => self.observed += 1,
+            ("hold", Mode::Enforce) => self.held += 1,
+            (_, Mode::Enforce) => self.denied += 1,
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.total += other.total;
+        self.allowed += other.allowed;
+        self.denied += other.denied;
+        self.held += other.held;
+        self.observed += other.observed;
+    }
+}
+
+impl Settlements {
+    fn add(&mut self, settled: &StoredSettled) {
+        match settled.outcome.as_str() {
+            "completed" => self.completed += 1,
+            "failed" => self.failed += 1,
+            _ => self.unfinished += 1,
+        }
+        self.rows = self.rows.saturating_add(settled.rows.unwrap_or(0));
+        self.elapsed_ms += settled.elapsed_us / 1000.0;
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.unfinished += other.unfinished;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.elapsed_ms += other.elapsed_ms;
+    }
+}
+
+impl ReportOptions {
+    fn wants(&self, decision: &StoredDecision) -> bool {
+        let session = self.session.as_ref().is_none_or(|session| *session == decision.session);
+        let agent = self.agent.is_none() || self.agent == decision.principal.agent;
+        session && agent && self.since.is_none_or(|since| decision.ts >= since)
+    }
+}
+
+impl Collector {
+    fn decision(&mut self, decision: &StoredDecision, options: &ReportOptions) {
+        if !options.wants(decision) {
+            return;
+        }
+        let key = (decision.principal.agent.clone(), decision.principal.mission.clone());
+        if decision.decision == "allow" || decision.mode == Mode::Observe {
+            self.open.insert(id(decision), key.clone());
+        }
+        let agent = self.agents.entry(key).or_default();
+        agent.counts.add(&decision.decision, decision.mode);
+        let operation = decision.facts.operation.name().to_owned();
+        agent.operations.entry(operation).or_default().add(&decision.decision, decision.mode);
+        for table in tables(&decision.facts) {
+            agent.tables.entry(table).or_default().add(&decision.decision, decision.mode);
+        }
+        for reason in &decision.reasons {
+            *agent.reasons.entry(reason.code.clone()).or_default() += 1;
+        }
+        agent.session_ids.insert(decision.session.clone());
+        agent.first = Some(agent.first.map_or(decision.ts, |first| first.min(decision.ts)));
+        agent.last = Some(agent.last.map_or(decision.ts, |last| last.max(decision.ts)));
+        *self.policies.entry(decision.policy.clone()).or_default() += 1;
+        *self.modes.entry(decision.mode.as_str()).or_default() += 1;
+        if decision.decision != "allow" {
+            self.denied(decision);
+        }
+    }
+
+    fn denied(&mut self, decision: &StoredDecision) {
+        if self.denied_calls.len() >= limits::MAX_LISTED_DENIALS {
+            self.left_out += 1;
+            return;
+        }
+        self.denied_calls.push(DeniedCall {
+            record: id(decision),
+            ts: decision.ts.to_string(),
+            session: decision.session.clone(),
+            agent: decision.principal.agent.clone(),
+            mission: decision.principal.mission.clone(),
+            operation: decision.facts.operation.name().to_owned(),
+            decision: decision.decision.clone(),
+            mode: decision.mode,
+            reasons: decision.reasons.iter().map(|reason| reason.code.clone()).collect(),
+            message: decision.reasons.first().map_or_else(String::new, |r| r.message.clone()),
+            statement: decision.statement.clone(),
+            statement_sha256: decision.statement_sha256.clone(),
+        });
+    }
+
+    fn settled(&mut self, settled: &StoredSettled) {
+        let agent = self.open.remove(&settled.record).and_then(|key| self.agents.get_mut(&key));
+        if let Some(agent) = agent {
+            agent.settled.add(settled);
+        }
+    }
+
+    fn finish(self) -> Report {
+        let mut report = Report {
+            schema_version: "1",
+            first: self.agents.values().filter_map(|agent| agent.first).min(),
+            last: self.agents.values().filter_map(|agent| agent.last).max(),
+            summary: Counts::default(),
+            settled: Settlements::default(),
+            agents: Vec::with_capacity(self.agents.len()),
+            denied_calls: self.denied_calls,
+            denied_calls_left_out: self.left_out,
+            policies: self.policies,
+            modes: self.modes,
+            recoveries: self.recoveries,
+        };
+        for ((name, mission), mut agent) in self.agents {
+            report.summary.join(&agent.counts);
+            report.settled.join(&agent.settled);
+            agent.sessions = u64::try_from(agent.session_ids.len()).unwrap_or(u64::MAX);
+            report.agents.push(AgentReport { agent: name, mission, ..agent });
+        }
+        report
+    }
+}
+
+fn id(decision: &StoredDecision) -> String {
+    decision.id.map_or_else(String::new, |id| id.to_string())
+}
+
+/// Each table once, however often the statement names it.
+fn tables(facts: &SqlFacts) -> Vec<String> {
+    match &facts.relations {
+        Fact::Known(relations) => {
+            let mut names: Vec<_> =
+                relations.iter().map(|usage| usage.relation.to_string()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        }
+        Fact::Unknown(_) => vec!["(unknown)".to_owned()],
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("")
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return f.write_str("no decisions\n");
+        };
+        writeln!(f, "from {first} to {last}")?;
+        self.summary_lines(f)?;
+        for agent in &self.agents {
+            agent.lines(f)?;
+        }
+        self.denied_lines(f)
     }
 }
 
-/// Reports on a folder or one segment. Does not verify it.
-pub fn report(_path: &Path, _options: &ReportOptions) -> Result<Report, LedgerError> {
-    Ok(Report { schema_version: "1" })
+impl Report {
+    fn summary_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { total, allowed, denied, held, observed } = self.summary;
+        writeln!(
+            f,
+            "{total} decisions: {allowed} allowed, {denied} denied, {held} held, \
+             {observed} observed (would have been denied or held)"
+        )?;
+        let Settlements { completed, failed, unfinished, rows, elapsed_ms } = self.settled;
+        writeln!(
+            f,
+            "{completed} completed, {failed} failed, {unfinished} unfinished; {rows} rows, \
+             {elapsed_ms:.1} ms"
+        )?;
+        for (policy, times) in &self.policies {
+            writeln!(f, "policy {} answered {times}", Shown(policy))?;
+        }
+        for (mode, times) in &self.modes {
+            writeln!(f, "mode {mode}: {times}")?;
+        }
+        if self.recoveries > 0 {
+            writeln!(f, "{} recoveries after a crash", self.recoveries)?;
+        }
+        Ok(())
+    }
+
+    fn denied_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.denied_calls.is_empty() {
+            return Ok(());
+        }
+        f.write_str("\ndenied and held\n")?;
+        for call in &self.denied_calls {
+            let who = label(call.agent.as_deref(), call.mission.as_deref());
+            let forwarded = if call.mode == Mode::Observe { " (forwarded: observe)" } else { "" };
+            writeln!(
+                f,
+                "  {}  {}  {}  {} {}{forwarded}",
+                call.ts,
+                call.record,
+                Shown(&who),
+                Shown(&call.decision),
+                Shown(&call.operation)
+            )?;
+            writeln!(f, "    {}: {}", Shown(&call.reasons.join(", ")), Shown(&call.message))?;
+            match &call.statement {
+                Some(statement) => writeln!(f, "    {}", Shown(statement))?,
+                None => writeln!(f, "    sha256 {}", Shown(&call.statement_sha256))?,
+            }
+        }
+        if self.denied_calls_left_out > 0 {
+            writeln!(f, "  and {} more", self.denied_calls_left_out)?;
+        }
+        Ok(())
+    }
+}
+
+fn label(agent: Option<&str>, mission: Option<&str>) -> String {
+    match (agent, mission) {
+        (Some(agent), Some(mission)) => format!("{agent}/{mission}"),
+        (Some(agent), None) => agent.to_owned(),
+        (None, Some(_) | None) => "unidentified".to_owned(),
+    }
+}
+
+impl AgentReport {
+    fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = label(self.agent.as_deref(), self.mission.as_deref());
+        writeln!(f, "\n{} ({} sessions)", Shown(&who), self.sessions)?;
+        table(f, "operation", &self.operations)?;
+        table(f, "table", &self.tables)?;
+        let mut reasons: Vec<_> = self.reasons.iter().collect();
+        reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+        for (code, times) in reasons {
+            writeln!(f, "  reason {}: {times}", Shown(code))?;
+        }
+        Ok(())
+    }
+}
+
+/// Names to the left, numbers to the right.
+fn table(f: &mut fmt::Formatter<'_>, title: &str, rows: &BTreeMap<String, Counts>) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = rows.keys().map(|name| Shown(name).to_string()).collect();
+    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let width = widest.max(title.len());
+    writeln!(
+        f,
+        "  {title:<width$} {:>9} {:>9} {:>9} {:>9}",
+        "allowed", "denied", "held", "observed"
+    )?;
+    for (name, counts) in names.iter().zip(rows.values()) {
+        let Counts { allowed, denied, held, observed, .. } = counts;
+        writeln!(f, "  {name:<width$} {allowed:>9} {denied:>9} {held:>9} {observed:>9}")?;
+    }
+    Ok(())
+}
+
+/// Text from outside on one line: control, format and direction characters are escaped.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            let hidden = c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+                || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+            if hidden {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) struct Shared {
     pub(crate) signing_key: SigningKey,
     pub(crate) key_id: String,
     /// Held as long as the ledger: while it is locked, no other process writes the chain.
-    pub(crate) lock: std::fs::File,
+    pub(crate) _lock: std::fs::File,
     pub(crate) state: Mutex<State>,
     pub(crate) work: Condvar,
     /// Highest number that is on the disk.
@@ -159,7 +159,12 @@ impl Shared {
         state.usable()?;
         self.make_room(&mut state, body)?;
         self.push_all(&mut state, body);
-        self.buffer(&mut state)
+        self.buffer(&mut state)?;
+        match self.promise {
+            Promise::Strict | Promise::Group => self.want_sync(&mut state),
+            Promise::Relaxed => {}
+        }
+        Ok(())
     }
 
     fn push_all(&self, state: &mut State, body: &Body) {

@@ -1,18 +1,30 @@
 //! Verification: the first record that somebody changed, or that there is none.
+//!
+//! Every line is hashed as it stands. With the key, each record must carry a keyed hash that only
+//! its owner can make; without it, links, hashes and checkpoint signatures are checked, and
+//! [`Verified`] says so. The checkpoint file of a chain is read first: what it covers must be
+//! there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::{ChainId, Key};
+use serde::{Deserialize, Serialize};
+
+use crate::chain::{GENESIS, Sealed, Sealer};
+use crate::checkpoint::{self, Mark, MarkFields, Mirror};
+use crate::walk::{self, Flaw, Good, Kind, Line, Lines, Position};
+use crate::{ChainId, Key, Timestamp, json, open, segment};
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BrokenKind {
     /// The bytes of a record are not those that were written.
     Edited,
     /// Records stand in another order.
     Reordered,
-    /// Records are missing inside a segment.
+    /// Records are missing in the middle.
     Removed,
     /// A record stands where none was written.
     Inserted,
@@ -30,14 +42,57 @@ pub enum BrokenKind {
     Unreadable,
 }
 
+impl BrokenKind {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Reordered => "reordered",
+            Self::Removed => "removed",
+            Self::Inserted => "inserted",
+            Self::Truncated => "truncated",
+            Self::MissingSegment => "missing segment",
+            Self::TornTail => "torn tail",
+            Self::WrongKey => "wrong key",
+            Self::BadCheckpoint => "bad checkpoint",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// What to do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Edited
+            | Self::Reordered
+            | Self::Removed
+            | Self::Inserted
+            | Self::Truncated
+            | Self::MissingSegment => {
+                "somebody who can write to the ledger's folder did this: keep the folder as it is, \
+                 compare it with a copy, and do not trust what follows the named record"
+            }
+            Self::TornTail => {
+                "a crash leaves this: start the ledger once, which cuts the unfinished record off, \
+                 keeps it beside the segment and records that it did"
+            }
+            Self::WrongKey => "name the key file that the ledger was made with",
+            Self::BadCheckpoint => {
+                "the checkpoint and the records disagree: compare the folder with a copy, and the \
+                 public key with one that was kept elsewhere"
+            }
+            Self::Unreadable => "mend the permissions or the disk, and verify again",
+        }
+    }
+}
+
 /// Where a ledger first deviates from what was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
     /// What is wrong.
     pub kind: BrokenKind,
     /// In which file.
     pub file: PathBuf,
-    /// In which line, from 1.
+    /// In which line, from 1; 0 if it is about the whole file.
     pub line: u64,
     /// The number of the record, if it can be told.
     pub seq: Option<u64>,
@@ -45,21 +100,53 @@ pub struct Broken {
     pub detail: String,
 }
 
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        write!(f, ": {}: ", self.kind.as_str())?;
+        if let Some(seq) = self.seq {
+            write!(f, "record {seq}: ")?;
+        }
+        write!(f, "{}\n  help: {}", self.detail, self.kind.remedy())
+    }
+}
+
+impl std::error::Error for Broken {}
+
 /// A chain that holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifiedChain {
     /// Its name.
-    pub chain: ChainId,
+    pub chain: String,
     /// Segments.
     pub segments: u64,
     /// Records.
     pub records: u64,
+    /// Number of its first record; more than 1 if only a later segment was verified.
+    pub first_seq: u64,
     /// Number of its last record.
     pub last_seq: u64,
+    /// Hash of its last record.
+    pub head: String,
+    /// Time of its first record.
+    pub first_ts: Option<String>,
+    /// Time of its last record.
+    pub last_ts: Option<String>,
+    /// Checkpoints whose signature holds.
+    pub checkpoints: u64,
+    /// Up to here the signed checkpoint beside the segments covers it.
+    pub covered_upto: Option<u64>,
+    /// Unfinished records that were cut off after crashes.
+    pub recovered: u64,
+    /// Whether a process writes it at this moment.
+    pub live: bool,
 }
 
 /// A ledger that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Verified {
     /// Its chains.
     pub chains: Vec<VerifiedChain>,
@@ -69,22 +156,504 @@ pub struct Verified {
     pub keyed: bool,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {:?}: {}", self.file.display(), self.line, self.kind, self.detail)
+        for chain in &self.chains {
+            write!(
+                f,
+                "chain {}: {} records ({} to {}) in {} segments, {} checkpoints",
+                chain.chain,
+                chain.records,
+                chain.first_seq,
+                chain.last_seq,
+                chain.segments,
+                chain.checkpoints
+            )?;
+            if chain.recovered > 0 {
+                write!(f, ", {} recoveries after a crash", chain.recovered)?;
+            }
+            match chain.covered_upto {
+                Some(seq) => write!(f, ", signed up to {seq}")?,
+                None => f.write_str(", no signed checkpoint beside it")?,
+            }
+            f.write_str(if chain.live { ", being written\n" } else { "\n" })?;
+            writeln!(f, "  head {}", chain.head)?;
+        }
+        f.write_str(if self.keyed {
+            "every record carries its keyed hash"
+        } else {
+            "links, hashes and signatures hold; keyed hashes were not checked (no key given)"
+        })
     }
 }
 
-impl std::error::Error for Broken {}
-
-/// Checks a folder (every chain in it) or one segment.
+/// Checks a folder (every chain in it) or one segment. Without a key the public key beside the
+/// ledger is believed; see [`verify_pinned`].
 pub fn verify(path: &Path, key: Option<&Key>) -> Result<Verified, Broken> {
-    let _ = key;
-    Err(Broken {
+    check(path, key, key.map(Key::public))
+}
+
+/// As [`verify`] without a key, with a public key that was kept elsewhere.
+pub fn verify_pinned(path: &Path, public_key: &[u8; 32]) -> Result<Verified, Broken> {
+    check(path, None, Some(*public_key))
+}
+
+fn check(path: &Path, key: Option<&Key>, public_key: Option<[u8; 32]>) -> Result<Verified, Broken> {
+    let mut verified = Verified { keyed: key.is_some(), ..Verified::default() };
+    if path.is_dir() {
+        let chains = segment::list(path).map_err(|error| unreadable(path, &error))?;
+        for (chain, segments) in chains {
+            verified.add(Walk::new(path, chain, (key, public_key))?.folder(&segments)?);
+        }
+        return Ok(verified);
+    }
+    let Some((chain, number)) = segment::parse(path) else {
+        return Err(unreadable(path, &"it is neither a folder nor named like a segment"));
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    verified.add(Walk::new(folder, chain, (key, public_key))?.file(number, path)?);
+    Ok(verified)
+}
+
+impl Verified {
+    fn add(&mut self, walked: Option<(VerifiedChain, u64)>) {
+        if let Some((chain, bytes)) = walked {
+            self.chains.push(chain);
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+    }
+}
+
+fn unreadable(path: &Path, problem: &dyn fmt::Display) -> Broken {
+    Broken {
         kind: BrokenKind::Unreadable,
         file: path.to_path_buf(),
         line: 0,
         seq: None,
-        detail: "verification is not there yet".to_owned(),
-    })
+        detail: problem.to_string(),
+    }
+}
+
+/// The fields of an `opened` record that verification looks at.
+#[derive(Deserialize)]
+struct Opened<'a> {
+    format: u64,
+    chain: &'a str,
+    segment: u32,
+    key_id: &'a str,
+    public_key: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Rotated {
+    next: u32,
+}
+
+/// One chain on its way from the first record to the last.
+struct Walk<'k> {
+    dir: PathBuf,
+    chain: ChainId,
+    key: Option<&'k Key>,
+    sealer: Option<Sealer>,
+    public_key: Option<[u8; 32]>,
+    mark: Option<Mark>,
+    position: Option<Position>,
+    first: Option<u64>,
+    first_ts: Option<String>,
+    last_ts: Vec<u8>,
+    records: u64,
+    checkpoints: u64,
+    recovered: u64,
+    segments: u64,
+    bytes: u64,
+    /// The record before was the last of its segment, and names the next one.
+    rotated_to: Option<u32>,
+    live: bool,
+}
+
+impl<'k> Walk<'k> {
+    fn new(
+        dir: &Path,
+        chain: ChainId,
+        (key, public_key): (Option<&'k Key>, Option<[u8; 32]>),
+    ) -> Result<Self, Broken> {
+        let mut walk = Self {
+            dir: dir.to_path_buf(),
+            chain,
+            key,
+            sealer: key.map(Key::sealer),
+            public_key,
+            mark: None,
+            position: None,
+            first: None,
+            first_ts: None,
+            last_ts: Vec::new(),
+            records: 0,
+            checkpoints: 0,
+            recovered: 0,
+            segments: 0,
+            bytes: 0,
+            rotated_to: None,
+            live: false,
+        };
+        walk.read_public_key()?;
+        Ok(walk)
+    }
+
+    fn read_public_key(&mut self) -> Result<(), Broken> {
+        let path = segment::public_key_path(&self.dir, self.chain);
+        let read = checkpoint::read_small(&path).map_err(|error| unreadable(&path, &error))?;
+        let Some(text) = read else { return Ok(()) };
+        let Some(written) = json::unhex(text.trim_ascii()) else {
+            return Err(broken(BrokenKind::BadCheckpoint, &path, "it does not hold a public key"));
+        };
+        if self.public_key.is_some_and(|known| known != written) {
+            return Err(broken(
+                BrokenKind::WrongKey,
+                &path,
+                "the public key beside the ledger is not that of the given key",
+            ));
+        }
+        self.public_key = Some(written);
+        Ok(())
+    }
+
+    /// Read before any segment: a process that writes meanwhile can only be further.
+    fn read_mark(&mut self) -> Result<(), Broken> {
+        let path = segment::checkpoint_path(&self.dir, self.chain);
+        let read = checkpoint::read_mirror(&self.dir, self.chain)
+            .map_err(|error| unreadable(&path, &error))?;
+        let bad = |detail| Err(broken(BrokenKind::BadCheckpoint, &path, detail));
+        match read {
+            Mirror::Absent => Ok(()),
+            Mirror::Malformed => bad("it does not hold a checkpoint of this chain"),
+            Mirror::Mark(mark) if mark.holds(&self.public_key.unwrap_or(mark.public_key)) => {
+                self.public_key = Some(mark.public_key);
+                self.mark = Some(mark);
+                Ok(())
+            }
+            Mirror::Mark(_) => bad("its signature does not hold"),
+        }
+    }
+
+    fn folder(
+        mut self,
+        segments: &BTreeMap<u32, PathBuf>,
+    ) -> Result<Option<(VerifiedChain, u64)>, Broken> {
+        self.read_mark()?;
+        if segments.is_empty() && self.mark.is_none() {
+            return Ok(None);
+        }
+        self.position = Some(Position { seq: 0, head: GENESIS });
+        let mut last = segments.keys().next_back().copied().unwrap_or(1);
+        let mut number = 1;
+        while number <= last {
+            let path = segment::path(&self.dir, self.chain, number);
+            if !path.exists() {
+                return Err(self.missing(&path));
+            }
+            self.segment(number, &path, number == last)?;
+            // A process that writes meanwhile may have started one that was not listed.
+            if number == last && self.rotated_to.is_some() {
+                last += 1;
+            }
+            number += 1;
+        }
+        self.end(&segment::path(&self.dir, self.chain, last))?;
+        Ok(Some(self.finish()))
+    }
+
+    fn file(mut self, number: u32, path: &Path) -> Result<Option<(VerifiedChain, u64)>, Broken> {
+        self.segment(number, path, true)?;
+        Ok(Some(self.finish()))
+    }
+
+    fn missing(&self, path: &Path) -> Broken {
+        let after = self.position.map_or(0, |position| position.seq);
+        let detail = format!("the records after {after} are in a segment that is not there");
+        broken(BrokenKind::MissingSegment, path, detail)
+    }
+
+    /// Nothing may be missing at the end.
+    fn end(&self, path: &Path) -> Result<(), Broken> {
+        let last = self.position.map_or(0, |position| position.seq);
+        match &self.mark {
+            Some(mark) if mark.seq > last => Err(Broken {
+                seq: Some(last.saturating_add(1)),
+                ..broken(
+                    BrokenKind::Truncated,
+                    path,
+                    format!(
+                        "the ledger ends with record {last}, and a signed checkpoint covers {}: {} \
+                         records or more are missing",
+                        mark.seq,
+                        mark.seq.saturating_sub(last)
+                    ),
+                )
+            }),
+            // The file is made right after the first checkpoint; a crash can come in between.
+            None if self.checkpoints > 1 => Err(broken(
+                BrokenKind::BadCheckpoint,
+                &segment::checkpoint_path(&self.dir, self.chain),
+                "the signed checkpoint of the chain is missing, so a cut tail would not show",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn finish(self) -> (VerifiedChain, u64) {
+        let position = self.position.unwrap_or(Position { seq: 0, head: GENESIS });
+        let chain = VerifiedChain {
+            chain: self.chain.to_string(),
+            segments: self.segments,
+            records: self.records,
+            first_seq: self.first.unwrap_or(0),
+            last_seq: position.seq,
+            head: json::hex_text(&position.head),
+            last_ts: time_text(&self.last_ts),
+            first_ts: self.first_ts,
+            checkpoints: self.checkpoints,
+            covered_upto: self.mark.map(|mark| mark.seq),
+            recovered: self.recovered,
+            live: self.live,
+        };
+        (chain, self.bytes)
+    }
+
+    fn segment(&mut self, number: u32, path: &Path, is_last: bool) -> Result<(), Broken> {
+        self.segments += 1;
+        self.rotated_to = None;
+        let mut lines = Lines::open(path).map_err(|error| unreadable(path, &error))?;
+        let mut empty = true;
+        while let Some(line) = lines.next().map_err(|error| unreadable(path, &error))? {
+            let (at, expected) = (line.number, self.next_seq());
+            match walk::check(line, self.position, self.sealer.as_ref()) {
+                Ok(good) => {
+                    let seq = Some(good.seq);
+                    self.accept(good, number, at).map_err(|(kind, detail)| Broken {
+                        line: at,
+                        seq,
+                        ..broken(kind, path, detail)
+                    })?;
+                }
+                Err((flaw, _)) if self.tolerates(flaw, is_last) => return Ok(()),
+                Err((Flaw::Ahead, seq)) => {
+                    let later = stands_later(&mut lines, expected);
+                    let (kind, detail) = ahead(expected, seq, later);
+                    return Err(Broken { line: at, seq, ..broken(kind, path, detail) });
+                }
+                Err((flaw, seq)) => return Err(self.explain(flaw, seq, line, (path, is_last))),
+            }
+            empty = false;
+        }
+        self.bytes = self.bytes.saturating_add(lines.offset);
+        let kind = if is_last { BrokenKind::TornTail } else { BrokenKind::Removed };
+        if empty && !self.tolerates(Flaw::Unfinished, is_last) {
+            return Err(broken(kind, path, "it holds no record"));
+        }
+        Ok(())
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.position.map_or(1, |position| position.seq.saturating_add(1))
+    }
+
+    /// The last record of a chain that is being written may not be complete yet.
+    fn tolerates(&mut self, flaw: Flaw, is_last: bool) -> bool {
+        if flaw == Flaw::Unfinished && is_last && open::is_live(&self.dir, self.chain) {
+            self.live = true;
+        }
+        self.live && flaw == Flaw::Unfinished
+    }
+
+    /// Takes a record that holds, after looking at what it says about the chain.
+    fn accept(&mut self, good: Good<'_>, number: u32, line: u64) -> Result<(), Trouble> {
+        if self.rotated_to.is_some() {
+            return Err((BrokenKind::Inserted, "the segment had ended before it".to_owned()));
+        }
+        let opens = good.kind == Kind::Opened;
+        if opens != (line == 1) {
+            let detail = if opens {
+                "a segment opens with it, and it is not the first"
+            } else {
+                "it is the first of its segment, and not the one that opens it"
+            };
+            return Err((BrokenKind::Inserted, detail.to_owned()));
+        }
+        match good.kind {
+            Kind::Decision | Kind::Settled => {}
+            Kind::Opened => self.opened(good.line, number)?,
+            Kind::Recovered => self.recovered += 1,
+            Kind::Rotated => self.rotated(good.line, number)?,
+            Kind::Checkpoint => self.checkpoint(&good)?,
+        }
+        if let Some(mark) = self.mark.filter(|mark| mark.seq == good.seq && mark.hash != good.hash)
+        {
+            let detail =
+                format!("it is not the record {} that the signed checkpoint covers", mark.seq);
+            return Err((BrokenKind::BadCheckpoint, detail));
+        }
+        self.first.get_or_insert(good.seq);
+        self.last_ts.clear();
+        self.last_ts.extend_from_slice(walk::time_of(good.line));
+        if self.first_ts.is_none() {
+            self.first_ts = time_text(&self.last_ts);
+        }
+        self.records += 1;
+        self.position = Some(Position { seq: good.seq, head: good.hash });
+        Ok(())
+    }
+
+    fn opened(&mut self, line: &[u8], number: u32) -> Result<(), Trouble> {
+        let Ok(opened) = serde_json::from_slice::<Opened<'_>>(line) else {
+            return Err((BrokenKind::Edited, "it lacks a field".to_owned()));
+        };
+        if opened.format != crate::FORMAT {
+            let detail = format!(
+                "its format is {}, and this program reads {}",
+                opened.format,
+                crate::FORMAT
+            );
+            return Err((BrokenKind::Unreadable, detail));
+        }
+        if ChainId::parse(opened.chain) != Some(self.chain) || opened.segment != number {
+            let detail = format!(
+                "it opens segment {} of chain {}, under another name",
+                opened.segment,
+                opened.chain.escape_debug()
+            );
+            return Err((BrokenKind::Inserted, detail));
+        }
+        let Some(public_key) = json::unhex(opened.public_key.as_bytes()) else {
+            return Err((BrokenKind::Edited, "its public key is none".to_owned()));
+        };
+        if *self.public_key.get_or_insert(public_key) != public_key {
+            let detail = "its public key is not that of the chain".to_owned();
+            return Err((BrokenKind::BadCheckpoint, detail));
+        }
+        Ok(())
+    }
+
+    fn rotated(&mut self, line: &[u8], number: u32) -> Result<(), Trouble> {
+        match serde_json::from_slice::<Rotated>(line) {
+            Ok(rotated) if Some(rotated.next) == number.checked_add(1) => {
+                self.rotated_to = Some(rotated.next);
+                Ok(())
+            }
+            Ok(_) | Err(_) => Err((BrokenKind::Edited, "it names no next segment".to_owned())),
+        }
+    }
+
+    fn checkpoint(&mut self, good: &Good<'_>) -> Result<(), Trouble> {
+        let fields = serde_json::from_slice::<MarkFields<'_>>(good.line);
+        let mark = fields.ok().and_then(|fields| Mark::from_fields(&fields));
+        let Some(mark) = mark.filter(|mark| mark.chain == self.chain) else {
+            return Err((BrokenKind::BadCheckpoint, "it is none of this chain".to_owned()));
+        };
+        if mark.seq.checked_add(1) != Some(good.seq) || mark.hash != good.prev {
+            let detail = "it does not cover the record before it".to_owned();
+            return Err((BrokenKind::BadCheckpoint, detail));
+        }
+        if !mark.holds(&self.public_key.unwrap_or(mark.public_key)) {
+            return Err((BrokenKind::BadCheckpoint, "its signature does not hold".to_owned()));
+        }
+        self.checkpoints += 1;
+        Ok(())
+    }
+
+    /// A flaw in words, with the record that it points at.
+    fn explain(
+        &self,
+        flaw: Flaw,
+        seq: Option<u64>,
+        line: Line<'_>,
+        (path, is_last): (&Path, bool),
+    ) -> Broken {
+        let mut found = Broken { line: line.number, seq, ..broken(BrokenKind::Edited, path, "") };
+        let (kind, detail) = match flaw {
+            Flaw::Unfinished => self.unfinished(is_last),
+            Flaw::Form if is_last && walk::is_torn(line.bytes) && line.bytes.contains(&0) => {
+                self.unfinished(is_last)
+            }
+            Flaw::Form => (BrokenKind::Edited, "the line does not have the form of a record"),
+            Flaw::Hash => (BrokenKind::Edited, "its bytes do not have the hash that it carries"),
+            Flaw::Key => self.bad_key(line.bytes),
+            Flaw::Ahead => (BrokenKind::Removed, "records before it are missing"),
+            Flaw::Behind => (BrokenKind::Inserted, "a record with that number stands before it"),
+            Flaw::Link if self.sealer.is_some() || line.number == 1 => {
+                (BrokenKind::Inserted, "it does not follow the record before it")
+            }
+            Flaw::Link => {
+                found.line = line.number.saturating_sub(1);
+                found.seq = seq.map(|seq| seq.saturating_sub(1));
+                let detail = "it was given a new hash: the record after it follows another";
+                (BrokenKind::Edited, detail)
+            }
+        };
+        found.kind = kind;
+        detail.clone_into(&mut found.detail);
+        found
+    }
+
+    fn unfinished(&self, is_last: bool) -> (BrokenKind, &'static str) {
+        let last = self.position.map_or(0, |position| position.seq);
+        if !is_last {
+            (BrokenKind::Truncated, "the segment ends inside it, and another segment follows")
+        } else if self.mark.is_some_and(|mark| mark.seq > last) {
+            (BrokenKind::Truncated, "the file ends inside it, and a signed checkpoint covers more")
+        } else {
+            (BrokenKind::TornTail, "the file ends inside it (a crash?)")
+        }
+    }
+
+    fn bad_key(&self, line: &[u8]) -> (BrokenKind, &'static str) {
+        let opened = serde_json::from_slice::<Opened<'_>>(line).ok();
+        let given = self.key.map(Key::id);
+        match (opened, given) {
+            (Some(opened), Some(given)) if opened.key_id != given => {
+                (BrokenKind::WrongKey, "it was made with another key")
+            }
+            (Some(_) | None, Some(_) | None) => {
+                (BrokenKind::Edited, "it was given a new hash, without the key")
+            }
+        }
+    }
+}
+
+/// What a record turned out to be, and in words why.
+type Trouble = (BrokenKind, String);
+
+fn broken(kind: BrokenKind, file: &Path, detail: impl Into<String>) -> Broken {
+    Broken { kind, file: file.to_path_buf(), line: 0, seq: None, detail: detail.into() }
+}
+
+/// Whether the record that should have come stands further down in the same segment.
+fn stands_later(lines: &mut Lines, expected: u64) -> bool {
+    while let Ok(Some(line)) = lines.next() {
+        if Sealed::parse(line.bytes).is_some_and(|sealed| sealed.seq == expected) {
+            return true;
+        }
+    }
+    false
+}
+
+fn ahead(expected: u64, seq: Option<u64>, later: bool) -> Trouble {
+    if later {
+        let detail = format!("it stands before record {expected}");
+        return (BrokenKind::Reordered, detail);
+    }
+    let last = seq.unwrap_or(expected).saturating_sub(1);
+    let detail = if last == expected {
+        format!("record {expected}, which was before it, is missing")
+    } else {
+        format!("records {expected} to {last}, which were before it, are missing")
+    };
+    (BrokenKind::Removed, detail)
+}
+
+fn time_text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| Timestamp::parse(text).is_some())
+        .map(str::to_owned)
 }

@@ -1,0 +1,111 @@
+//! Judges one submission: every statement of it has to pass.
+
+use std::borrow::Cow;
+
+use model::{Door, Principal, Request, SqlFacts, Stage};
+use policy::{Explanation, Outcome, Policy, Reason};
+use sql::{Analysis, Context, Encoding, SearchPaths};
+
+use crate::command::Answer;
+
+/// What judges.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    policy: &'a Policy,
+    paths: [Vec<String>; 1],
+    explain: bool,
+}
+
+/// What it says about a submission.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    /// The strictest outcome of any statement.
+    pub(super) outcome: Outcome,
+    /// The reasons of every statement, each once.
+    pub(super) reasons: Vec<Reason>,
+    /// The highest risk of any statement.
+    pub(super) risk: u32,
+    /// What was judged.
+    pub(super) analysis: Analysis,
+    /// Each step, for each statement, if asked for.
+    pub(super) explanations: Vec<Explanation>,
+}
+
+impl Judgement {
+    /// As an exit status.
+    pub(super) const fn answer(&self) -> Answer {
+        match self.outcome {
+            Outcome::Allow => Answer::Clean,
+            Outcome::Hold(_) | Outcome::Deny => Answer::Objection,
+        }
+    }
+
+    /// The facts of each statement.
+    pub(super) fn facts(&self) -> Vec<Cow<'_, SqlFacts>> {
+        self.analysis.statements().iter().map(facts).collect()
+    }
+}
+
+/// Each submission is a session of its own: no prepared statement or cursor is known.
+fn facts(statement: &sql::Statement) -> Cow<'_, SqlFacts> {
+    statement.facts(&|_, _| None)
+}
+
+impl<'a> Judge<'a> {
+    /// A judge for sessions with this search path.
+    pub(super) fn new(
+        policy: &'a Policy,
+        search_path: Vec<String>,
+        user: Option<&str>,
+        explain: bool,
+    ) -> Self {
+        let path = search_path
+            .into_iter()
+            .filter_map(|schema| match schema.as_str() {
+                "$user" => user.map(str::to_owned),
+                _ => Some(schema),
+            })
+            .collect();
+        Self { policy, paths: [path], explain }
+    }
+
+    /// Judges a submission.
+    pub(super) fn judge(&self, text: &[u8], principal: &Principal) -> Judgement {
+        let context = Context {
+            search_paths: SearchPaths::Possible(&self.paths),
+            encoding: Encoding::Utf8,
+            standard_conforming_strings: true,
+        };
+        let analysis = sql::analyze(text, &context);
+        let mut outcome = Outcome::Allow;
+        let mut reasons: Vec<Reason> = Vec::new();
+        let mut risk = 0;
+        let mut explanations = Vec::new();
+        for statement in analysis.statements() {
+            let facts = facts(statement);
+            let request =
+                Request { principal, door: Door::Check, stage: Stage::Query, facts: &facts };
+            let decision = self.policy.evaluate(&request);
+            outcome = stricter(outcome, decision.outcome());
+            risk = risk.max(decision.risk());
+            for reason in decision.reasons() {
+                if !reasons.contains(reason) {
+                    reasons.push(reason.clone());
+                }
+            }
+            if self.explain {
+                explanations.push(self.policy.explain(&request));
+            }
+        }
+        Judgement { outcome, reasons, risk, analysis, explanations }
+    }
+}
+
+/// The stricter of two outcomes.
+const fn stricter(left: Outcome, right: Outcome) -> Outcome {
+    match (left, right) {
+        (Outcome::Deny, _) | (_, Outcome::Deny) => Outcome::Deny,
+        (Outcome::Hold(hold), _) | (Outcome::Allow, Outcome::Hold(hold)) => Outcome::Hold(hold),
+        (Outcome::Allow, Outcome::Allow) => Outcome::Allow,
+    }
+}

@@ -1,0 +1,81 @@
+//! `proxy` (or `serve`): resolves the configuration and opens the doors.
+//!
+//! Nothing is forwarded without a policy that checks: it is loaded here first, so that what is
+//! wrong with it is shown with the lines that are wrong.
+
+use anyhow::Context;
+use audit::LedgerConfig;
+use server::{Colour, Mode, Settings};
+
+use super::{Answer, Surroundings};
+use crate::args::ProxyArgs;
+use crate::config::resolved::{Config, LedgerSettings};
+use crate::config::{self, value};
+use crate::output::Style;
+use crate::{logging, policy_file};
+
+/// Runs until it is told to stop.
+pub(crate) fn run(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Result<Answer> {
+    let environment = &surroundings.environment;
+    let loaded = config::load(args.settings.0, args.config.as_deref(), environment)?;
+    let config = loaded.config;
+    policy_file::load(&config.policies).context(
+        "no door is opened without a policy (name it with --policies or POLICY_FILE; \
+         `portcullis policy lint` checks it)",
+    )?;
+    logging::start(config.display.log_format, config.display.log_level);
+    if let Some(file) = &loaded.file {
+        tracing::info!(file = %file.display(), "configuration file");
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    server::run(settings(config, surroundings.style))?;
+    Ok(Answer::Clean)
+}
+
+fn settings(config: Config, style: Style) -> Settings {
+    let promise = promise(config.ledger.promise);
+    Settings {
+        listen: config.listen,
+        upstream: config.upstream,
+        policy_path: config.policies,
+        mode: match config.mode {
+            value::Mode::Enforce => Mode::Enforce,
+            value::Mode::Monitor => Mode::Observe,
+        },
+        ledger: ledger(config.ledger),
+        promise,
+        admin: config.admin,
+        max_sessions: config.max_sessions,
+        handshake_timeout: config.handshake_timeout,
+        drain_timeout: config.drain_timeout,
+        search_path: config.search_path,
+        view: match (config.display.view, style) {
+            (value::Switch::Off, Style::Plain | Style::Color) => None,
+            (value::Switch::On, Style::Plain) => Some(Colour::Plain),
+            (value::Switch::On, Style::Color) => Some(Colour::Ansi),
+        },
+    }
+}
+
+fn ledger(settings: LedgerSettings) -> LedgerConfig {
+    LedgerConfig {
+        segment_bytes: settings.segment_size,
+        promise: promise(settings.promise),
+        payload: match settings.payload {
+            value::Payload::Full => audit::Payload::Full,
+            value::Payload::Redacted => audit::Payload::Redacted,
+            value::Payload::Digest => audit::Payload::Digest,
+        },
+        ..LedgerConfig::new(settings.dir, settings.key_file)
+    }
+}
+
+const fn promise(promise: value::Promise) -> audit::Promise {
+    match promise {
+        value::Promise::Strict => audit::Promise::Strict,
+        value::Promise::Group => audit::Promise::Group,
+        value::Promise::Relaxed => audit::Promise::Relaxed,
+    }
+}
