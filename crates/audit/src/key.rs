@@ -106,7 +106,7 @@ impl Key {
     }
 
     pub(crate) fn signing_key(&self) -> SigningKey {
-        // A record starts with a brace, so no record has this keyed hash.
+        // Longer than a digest, so no record has this keyed hash.
         SigningKey::from_bytes(&self.sealer().mac(b"portcullis ledger checkpoint key 1"))
     }
 }

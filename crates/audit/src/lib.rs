@@ -26,6 +26,8 @@ mod report;
 mod segment;
 mod shared;
 mod syncer;
+#[cfg(test)]
+mod testing;
 mod verify;
 mod walk;
 

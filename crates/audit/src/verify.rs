@@ -572,7 +572,7 @@ impl<'k> Walk<'k> {
         let mut found = Broken { line: line.number, seq, ..broken(BrokenKind::Edited, path, "") };
         let (kind, detail) = match flaw {
             Flaw::Unfinished => self.unfinished(is_last),
-            Flaw::Form if is_last && walk::is_torn(line.bytes) && line.bytes.contains(&0) => {
+            Flaw::Form | Flaw::Hash if is_last && looks_torn(path, line.offset) => {
                 self.unfinished(is_last)
             }
             Flaw::Form => (BrokenKind::Edited, "the line does not have the form of a record"),
@@ -627,6 +627,11 @@ fn broken(kind: BrokenKind, file: &Path, detail: impl Into<String>) -> Broken {
     Broken { kind, file: file.to_path_buf(), line: 0, seq: None, detail: detail.into() }
 }
 
+/// Whether opening would take the rest of the segment for what a crash left.
+fn looks_torn(path: &Path, offset: u64) -> bool {
+    walk::rest_of(path, offset).is_ok_and(|rest| walk::is_torn(&rest))
+}
+
 /// Whether the record that should have come stands further down in the same segment.
 fn stands_later(lines: &mut Lines, expected: u64) -> bool {
     while let Ok(Some(line)) = lines.next() {
@@ -656,4 +661,324 @@ fn time_text(bytes: &[u8]) -> Option<String> {
         .ok()
         .filter(|text| Timestamp::parse(text).is_some())
         .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::{Folder, Sample, with_extension, written};
+    use crate::{Ledger, limits};
+
+    /// A ledger of one segment: opened, checkpoint, eight decisions, checkpoint.
+    fn ledger() -> (Folder, Key, Vec<String>) {
+        let folder = Folder::new();
+        let key = written(&folder, 8);
+        let text = fs::read_to_string(&folder.segments()[0]).unwrap();
+        let lines = text.lines().map(str::to_owned).collect();
+        (folder, key, lines)
+    }
+
+    fn store(folder: &Folder, lines: &[String]) {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(&folder.segments()[0], text).unwrap();
+    }
+
+    fn found(folder: &Folder, key: Option<&Key>) -> (BrokenKind, u64, Option<u64>) {
+        let broken = verify(&folder.ledger(), key).unwrap_err();
+        let text = broken.to_string();
+        assert!(text.contains("help: ") && text.contains(broken.kind.as_str()), "{text}");
+        (broken.kind, broken.line, broken.seq)
+    }
+
+    /// Makes the hashes anew from a line on, as somebody without the key can.
+    fn rehash(lines: &mut [String], from: usize) {
+        use sha2::{Digest, Sha256};
+        let mut prev = None;
+        for line in &mut lines[from..] {
+            if let Some(prev) = &prev {
+                let at = line.rfind(",\"prev\":\"").unwrap() + 9;
+                line.replace_range(at..at + 64, prev);
+            }
+            let at = line.rfind(",\"hash\":\"").unwrap();
+            let hash: [u8; 32] = Sha256::digest(&line.as_bytes()[..at]).into();
+            let hash = json::hex_text(&hash);
+            line.replace_range(at + 9..at + 73, &hash);
+            prev = Some(hash);
+        }
+    }
+
+    #[test]
+    fn an_edit_of_any_field_is_found() {
+        let (folder, key, lines) = ledger();
+        let value: serde_json::Value = serde_json::from_str(&lines[5]).unwrap();
+        let names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        assert!(names.len() > 20);
+        for name in names {
+            let at = lines[5].find(&format!("\"{name}\":")).unwrap() + name.len() + 4;
+            let mut bytes = lines[5].clone().into_bytes();
+            bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+            let mut edited = lines.clone();
+            edited[5] = String::from_utf8(bytes).unwrap();
+            store(&folder, &edited);
+            for key in [Some(&key), None] {
+                let (kind, line, _) = found(&folder, key);
+                assert_eq!((kind, line), (BrokenKind::Edited, 6), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn swapped_records_are_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.swap(4, 6);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Reordered, 5, Some(7)));
+        assert_eq!(found(&folder, None), (BrokenKind::Reordered, 5, Some(7)));
+    }
+
+    #[test]
+    fn a_removed_record_is_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.remove(4);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Removed, 5, Some(6)));
+    }
+
+    #[test]
+    fn removed_first_records_are_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.drain(..2);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Removed, 1, Some(3)));
+    }
+
+    #[test]
+    fn a_copied_record_is_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.insert(6, lines[3].clone());
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Inserted, 7, Some(4)));
+    }
+
+    #[test]
+    fn a_record_of_another_chain_is_found() {
+        let (folder, key, mut lines) = ledger();
+        let other = Folder::new();
+        fs::copy(folder.key_file(), other.key_file()).unwrap();
+        written(&other, 8);
+        let text = fs::read_to_string(&other.segments()[0]).unwrap();
+        lines[5] = text.lines().nth(5).unwrap().to_owned();
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Inserted, 6, Some(6)));
+    }
+
+    #[test]
+    fn a_cut_tail_is_found() {
+        let (folder, key, lines) = ledger();
+        for kept in 1..lines.len() {
+            store(&folder, &lines[..kept]);
+            for key in [Some(&key), None] {
+                let (kind, _, seq) = found(&folder, key);
+                assert_eq!((kind, seq), (BrokenKind::Truncated, Some(kept as u64 + 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tail_cut_inside_a_record_is_found() {
+        let (folder, key, lines) = ledger();
+        let whole = fs::read(&folder.segments()[0]).unwrap();
+        fs::write(&folder.segments()[0], &whole[..whole.len() - lines[10].len() / 2]).unwrap();
+        // The signed checkpoint covers more: not a crash.
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+        // With nothing signed beyond it, it may be one.
+        fs::write(&folder.segments()[0], &whole).unwrap();
+        let mut longer = whole;
+        longer.extend_from_slice(b"{\"seq\":12,\"ts\"");
+        fs::write(&folder.segments()[0], &longer).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::TornTail);
+    }
+
+    fn rotated() -> (Folder, Key) {
+        let folder = Folder::new();
+        let mut config = folder.config();
+        config.segment_bytes = limits::MIN_SEGMENT_BYTES;
+        let sample = Sample::new("users");
+        let ledger = Ledger::open(config).unwrap();
+        for _ in 0..12 {
+            assert_eq!(ledger.append(&[sample.allowed()]).unwrap().count(), 1);
+        }
+        ledger.close().unwrap();
+        let key = folder.key();
+        assert!(folder.segments().len() > 3);
+        (folder, key)
+    }
+
+    #[test]
+    fn a_missing_segment_is_found() {
+        for position in [0, 1] {
+            let (folder, key) = rotated();
+            fs::remove_file(&folder.segments()[position]).unwrap();
+            assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+        }
+        let (folder, key) = rotated();
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+        // Also one that no other names: the checkpoint does.
+        let folder = Folder::new();
+        written(&folder, 1);
+        let key = written(&folder, 1);
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+    }
+
+    #[test]
+    fn a_cut_middle_segment_is_found() {
+        let (folder, key) = rotated();
+        let path = folder.segments()[1].clone();
+        let text = fs::read_to_string(&path).unwrap();
+        let kept: Vec<_> = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+        fs::write(&path, kept.concat()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+        fs::write(&path, "").unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+        fs::write(&path, &text[..text.len() - 9]).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+    }
+
+    #[test]
+    fn renamed_segments_are_found() {
+        let (folder, key) = rotated();
+        let segments = folder.segments();
+        let aside = folder.ledger().join("aside");
+        fs::rename(&segments[1], &aside).unwrap();
+        fs::rename(&segments[2], &segments[1]).unwrap();
+        fs::rename(&aside, &segments[2]).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+    }
+
+    #[test]
+    fn a_wrong_key_is_told_apart_from_an_edit() {
+        let (folder, _, _) = ledger();
+        let wrong = Key::from_bytes([9; 32]);
+        assert_eq!(found(&folder, Some(&wrong)).0, BrokenKind::WrongKey);
+        fs::remove_file(&with_extension(&folder.ledger(), "pub")[0]).unwrap();
+        fs::remove_file(&with_extension(&folder.ledger(), "checkpoint")[0]).unwrap();
+        assert_eq!(found(&folder, Some(&wrong)).0, BrokenKind::WrongKey);
+    }
+
+    #[test]
+    fn a_forger_without_the_key_is_found() {
+        let (folder, key, lines) = ledger();
+        let mut forged = lines.clone();
+        forged[5] = forged[5].replace("\"decision\":\"allow\"", "\"decision\":\"deny\"");
+        // One record made anew: the next one does not follow it.
+        let mut one = forged.clone();
+        rehash(&mut one[..6], 5);
+        store(&folder, &one);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Edited, 6, Some(6)));
+        assert_eq!(found(&folder, None), (BrokenKind::Edited, 6, Some(6)));
+        // All that follow made anew: the checkpoint covers other records.
+        rehash(&mut forged, 5);
+        store(&folder, &forged);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Edited, 6, Some(6)));
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+        // And the tail with the checkpoint taken away.
+        store(&folder, &forged[..10]);
+        assert_eq!(found(&folder, None).0, BrokenKind::Truncated);
+    }
+
+    #[test]
+    fn a_ledger_made_anew_with_another_key_needs_the_pinned_public_key() {
+        let (folder, key, _) = ledger();
+        verify_pinned(&folder.ledger(), &key.public()).unwrap();
+        let broken = verify_pinned(&folder.ledger(), &Key::from_bytes([1; 32]).public());
+        assert_eq!(broken.unwrap_err().kind, BrokenKind::WrongKey);
+    }
+
+    #[test]
+    fn a_checkpoint_file_that_is_missing_or_changed_is_found() {
+        let (folder, key, _) = ledger();
+        let path = with_extension(&folder.ledger(), "checkpoint")[0].clone();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"covers\":11", "\"covers\":10")).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::BadCheckpoint);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+    }
+
+    #[test]
+    fn other_files_and_unknown_paths_are_told_apart() {
+        let (folder, key, _) = ledger();
+        fs::write(folder.ledger().join("notes.txt"), "x").unwrap();
+        verify(&folder.ledger(), Some(&key)).unwrap();
+        assert_eq!(
+            verify(&folder.ledger().join("notes.txt"), None).unwrap_err().kind,
+            BrokenKind::Unreadable
+        );
+        assert_eq!(
+            verify(&folder.ledger().join("nothing"), None).unwrap_err().kind,
+            BrokenKind::Unreadable
+        );
+    }
+
+    /// A ledger of two segments for the property: made once.
+    fn sample_ledger() -> &'static (Folder, Key, Vec<(PathBuf, Vec<u8>)>) {
+        static LEDGER: std::sync::OnceLock<(Folder, Key, Vec<(PathBuf, Vec<u8>)>)> =
+            std::sync::OnceLock::new();
+        LEDGER.get_or_init(|| {
+            let folder = Folder::new();
+            written(&folder, 2);
+            let key = written(&folder, 2);
+            let mut files = folder.segments();
+            files.extend(with_extension(&folder.ledger(), "checkpoint"));
+            files.extend(with_extension(&folder.ledger(), "pub"));
+            let files = files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+            let files = files.collect();
+            (folder, key, files)
+        })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+        #[test]
+        fn verify_finds_any_single_byte_flip(
+            file in proptest::prelude::any::<proptest::sample::Index>(),
+            at in proptest::prelude::any::<proptest::sample::Index>(),
+            flip in 1..=255_u8,
+            keyed: bool,
+        ) {
+            let (folder, key, files) = sample_ledger();
+            let (path, bytes) = &files[file.index(files.len())];
+            let mut changed = bytes.clone();
+            let at = at.index(bytes.len());
+            changed[at] ^= flip;
+            // White space around a public key, or in and after a checkpoint, means nothing.
+            let end_of_side_file = !path.extension().is_some_and(|e| e == "jsonl")
+                && changed.trim_ascii() == bytes.trim_ascii();
+            fs::write(path, &changed).unwrap();
+            let outcome = verify(&folder.ledger(), keyed.then_some(key));
+            fs::write(path, bytes).unwrap();
+            proptest::prop_assert!(
+                outcome.is_err() != end_of_side_file,
+                "byte {} of {} changed to {}: {:?}", at, path.display(), changed[at], outcome
+            );
+        }
+
+        /// Any bytes in a segment: an answer, never a panic.
+        #[test]
+        fn verification_is_total(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..2000)) {
+            let folder = Folder::new();
+            let path = folder.ledger().join("00000001-000001.jsonl");
+            fs::create_dir_all(folder.ledger()).unwrap();
+            fs::write(path, bytes).unwrap();
+            proptest::prop_assert!(verify(&folder.ledger(), None).is_err());
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! pieces and never copies a line that lies within one.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::chain::{Hash, Sealed, Sealer};
@@ -30,6 +30,8 @@ pub(crate) struct Line<'a> {
     pub(crate) complete: bool,
     /// Its number, from 1.
     pub(crate) number: u64,
+    /// Where in the file it starts.
+    pub(crate) offset: u64,
 }
 
 impl Lines {
@@ -58,11 +60,12 @@ impl Lines {
     fn take(&mut self, len: usize, complete: bool) -> Line<'_> {
         let start = self.start;
         let taken = len + usize::from(complete);
+        let offset = self.offset;
         self.start += taken;
         self.offset = self.offset.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
         self.number = self.number.saturating_add(1);
         let bytes = self.buffer.get(start..start + len).unwrap_or_default();
-        Line { bytes, complete, number: self.number }
+        Line { bytes, complete, number: self.number, offset }
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -172,7 +175,8 @@ pub(crate) fn check<'a>(
     let (Some(sealed), Some(kind)) = (sealed, Kind::of(line.bytes)) else {
         return flaw(Flaw::Form);
     };
-    if !sealed.hash_holds() {
+    let (hash_holds, mac_holds) = sealed.holds(sealer);
+    if !hash_holds {
         return flaw(Flaw::Hash);
     }
     if let Some(position) = position {
@@ -184,7 +188,7 @@ pub(crate) fn check<'a>(
             return flaw(Flaw::Behind);
         }
     }
-    if sealer.is_some_and(|sealer| !sealed.mac_holds(sealer)) {
+    if !mac_holds {
         return flaw(Flaw::Key);
     }
     if position.is_some_and(|position| sealed.prev != position.head) {
@@ -192,6 +196,15 @@ pub(crate) fn check<'a>(
     }
     let Sealed { seq, prev, hash, .. } = sealed;
     Ok(Good { line: line.bytes, kind, seq, prev, hash })
+}
+
+/// Everything in a file from an offset on.
+pub(crate) fn rest_of(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest)?;
+    Ok(rest)
 }
 
 /// Whether what follows the last good record can be what a crash leaves: an unfinished line, or,

@@ -170,14 +170,17 @@ impl Login {
     /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
     async fn replication(&mut self, startup: &StartupMessage) -> Option<NoSession> {
         let value = startup.get("replication")?.to_ascii_lowercase();
-        let off = ["false", "no", "off", "0"].iter().any(|word| {
-            !value.is_empty() && word.starts_with(&value) && value != "o"
-        });
+        let off = ["false", "no", "off", "0"]
+            .iter()
+            .any(|word| !value.is_empty() && word.starts_with(&value) && value != "o");
         if off {
             return None;
         }
-        let hint = "Replication connections carry statements that cannot be judged. Connect directly.";
-        Some(self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await)
+        let hint =
+            "Replication connections carry statements that cannot be judged. Connect directly.";
+        Some(
+            self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await,
+        )
     }
 
     async fn connect(
@@ -185,19 +188,16 @@ impl Login {
         startup: StartupMessage,
         session: String,
     ) -> Result<LoggedIn, NoSession> {
-        let Some(user) = startup.get("user").filter(|user| !user.is_empty()).map(str::to_owned) else {
+        let Some(user) = startup.get("user").filter(|user| !user.is_empty()).map(str::to_owned)
+        else {
             let message = "no PostgreSQL user name specified in startup packet";
             return Err(self.refuse("28000", message, None).await);
         };
         let mut who = Principal::asserted(startup.get("application_name").unwrap_or_default());
         who.on_behalf_of = Some(user.clone());
         let reading = self.judge_startup(&startup, &who, &session, &user).await?;
-        let mut parameters: Vec<(String, String)> = startup
-            .parameters
-            .iter()
-            .filter(|(name, _)| name != "replication")
-            .cloned()
-            .collect();
+        let mut parameters: Vec<(String, String)> =
+            startup.parameters.iter().filter(|(name, _)| name != "replication").cloned().collect();
         if let Some(pinned) = reading.1 {
             parameters.push(("search_path".to_owned(), pinned));
         }
@@ -222,7 +222,9 @@ impl Login {
             Ok(Err(error)) => {
                 tracing::error!(upstream = %address, %error, "the upstream cannot be reached");
                 let hint = "Is PostgreSQL running, and is --upstream right?";
-                Err(self.refuse("08006", "could not connect to the upstream database", Some(hint)).await)
+                Err(self
+                    .refuse("08006", "could not connect to the upstream database", Some(hint))
+                    .await)
             }
             Err(_elapsed) => {
                 tracing::error!(upstream = %address, "the upstream does not answer");
@@ -312,8 +314,7 @@ impl Login {
         let mut relay = Relay {
             version: startup.version.negotiated(),
             told: startup.version == startup.version.negotiated() && startup.extensions.is_empty(),
-            password_due: false,
-            authenticated: false,
+            state: AuthState::Asked,
             key: None,
             from_upstream: InBuffer::default(),
             to_client: OutBuffer::default(),
@@ -334,8 +335,8 @@ impl Login {
             }
             self.client.write_all(relay.to_client.tail()).await?;
             relay.to_client = OutBuffer::default();
-            if relay.password_due && self.password(&mut upstream).await? {
-                relay.password_due = false;
+            if relay.state == AuthState::PasswordDue && self.password(&mut upstream).await? {
+                relay.state = AuthState::Asked;
                 continue;
             }
             self.wait(&mut upstream, &mut relay).await?;
@@ -369,7 +370,7 @@ impl Login {
     /// Waits for either side.
     async fn wait(&mut self, upstream: &mut TcpStream, relay: &mut Relay) -> Result<(), NoSession> {
         // A client that sends ahead is not read any further: its frames come after login.
-        let hears = relay.password_due || self.from_client.filled().is_empty();
+        let hears = relay.state == AuthState::PasswordDue || self.from_client.filled().is_empty();
         tokio::select! {
             read = fill(&mut relay.from_upstream, upstream, MAX_AUTH_BYTES) => match read? {
                 0 => {
@@ -394,12 +395,22 @@ enum Progress {
     Refused,
 }
 
+/// How far authentication is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AuthState {
+    /// The server has something to say.
+    Asked,
+    /// The client has.
+    PasswordDue,
+    /// The server is satisfied.
+    Done,
+}
+
 struct Relay {
     version: Version,
     /// Whether the client knows the version that is spoken.
     told: bool,
-    password_due: bool,
-    authenticated: bool,
+    state: AuthState,
     key: Option<BackendKey>,
     from_upstream: InBuffer,
     to_client: OutBuffer,
@@ -445,14 +456,19 @@ impl Relay {
         match tag {
             UpstreamTag::NegotiateVersion => return Ok(None),
             UpstreamTag::Authentication => {
-                let kind = body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
-                self.authenticated = kind == 0;
-                self.password_due = !matches!(kind, 0 | 12);
+                let kind =
+                    body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
+                self.state = match kind {
+                    0 => AuthState::Done,
+                    // AuthenticationSASLFinal: the server's last word, nothing to answer.
+                    12 => AuthState::Asked,
+                    _ => AuthState::PasswordDue,
+                };
             }
-            UpstreamTag::ParameterStatus if self.authenticated => {
+            UpstreamTag::ParameterStatus if self.state == AuthState::Done => {
                 self.judge.answer(tag, body)?;
             }
-            UpstreamTag::BackendKeyData if self.authenticated => {
+            UpstreamTag::BackendKeyData if self.state == AuthState::Done => {
                 if let Some((pid, secret)) = body.split_first_chunk::<4>() {
                     let pid = u32::from_be_bytes(*pid);
                     self.key = Some(BackendKey { pid, secret: secret.to_vec() });
@@ -463,7 +479,7 @@ impl Relay {
                 self.to_client.push(frame);
                 return Ok(Some(Progress::Refused));
             }
-            UpstreamTag::Ready if self.authenticated => {
+            UpstreamTag::Ready if self.state == AuthState::Done => {
                 self.to_client.push(frame);
                 return Ok(Some(Progress::Ready));
             }

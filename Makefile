@@ -1,0 +1,31 @@
+# Thin: each target names what it does; the work is in scripts/ and xtask/.
+# `make demo` and `make test` set the machine up first (scripts/setup.sh).
+
+SHELL := /usr/bin/env bash
+READY := scripts/setup.sh && . .portcullis/env.sh &&
+PROFILE ?= ci
+
+.PHONY: help setup demo test conformance bench lint docs
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+setup: ## make this machine ready: compiler, libclang, PostgreSQL, drivers
+	@scripts/setup.sh
+
+demo: ## agents good and bad at the door, in a minute
+	@$(READY) scripts/demo.sh
+
+test: ## every test, black box included
+	@$(READY) scripts/test.sh $(PROFILE)
+
+conformance: ## PostgreSQL's own suites, direct and through the door
+	@$(READY) scripts/conformance.sh
+
+bench: ## direct, byte copier, PgBouncer and the door side by side
+	@$(READY) scripts/bench.sh
+
+lint: ## formatting, clippy, documentation, direction of dependencies, words
+	@$(READY) scripts/lint.sh $(PROFILE)
+
+docs: ## the documentation of the crates
+	@$(READY) cargo doc --workspace --no-deps --document-private-items
