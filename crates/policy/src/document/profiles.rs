@@ -76,7 +76,7 @@ impl<'n> Profiles<'n> {
         let Some((key, own)) = self.custom.iter().copied().find(|(key, _)| key.text == name) else {
             let custom = self.custom.iter().map(|(key, _)| key.text.as_str());
             let known: Vec<&str> = BUILT_IN.iter().copied().chain(custom).collect();
-            report.unknown(at, "profile", name, &known);
+            report.unknown(at, format!("unknown profile `{name}`"), name, &known);
             return None;
         };
         if trail.contains(&name) || trail.len() >= MAX_PROFILE_DEPTH {
@@ -133,7 +133,7 @@ pub(crate) fn operations(node: &Node, what: &str, report: &mut Report<'_>) -> Ve
             None => {
                 let named = Operation::ALL.iter().copied().filter(|op| *op != Operation::Unknown);
                 let known: Vec<&str> = named.map(Operation::name).collect();
-                report.unknown(at, "operation", text, &known);
+                report.unknown(at, format!("unknown operation `{text}`"), text, &known);
             }
         }
     }
@@ -158,7 +158,7 @@ fn categories(node: &Node, report: &mut Report<'_>) -> OperationSet {
             Some((_, category)) => set = set.union(OperationSet::of_category(*category)),
             None => {
                 let known: Vec<&str> = CATEGORIES.iter().map(|(name, _)| *name).collect();
-                report.unknown(at, "category", text, &known);
+                report.unknown(at, format!("unknown category `{text}`"), text, &known);
             }
         }
     }
@@ -171,7 +171,10 @@ fn conditions(node: &Node, report: &mut Report<'_>) -> Guards {
         match text {
             Guards::DELETE => guards.delete = true,
             Guards::UPDATE => guards.update = true,
-            _ => report.unknown(at, "condition", text, &[Guards::DELETE, Guards::UPDATE]),
+            _ => {
+                let known = [Guards::DELETE, Guards::UPDATE];
+                report.unknown(at, format!("unknown condition `{text}`"), text, &known);
+            }
         }
     }
     guards
