@@ -17,6 +17,7 @@ use crate::catalog::is_driver_read;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
+use crate::profile::Reach;
 use crate::shipped;
 use crate::table::TableSet;
 use crate::{Reason, ReasonCode};
@@ -89,7 +90,7 @@ pub(crate) fn admit<'p>(policy: &'p Policy, principal: &Principal) -> Admission<
             Unidentified::Allow => Admission { agent, refusal: None },
         };
     };
-    match (policy.agents.get(name), policy.default_policy) {
+    match (policy.agents.get(name), policy.unlisted) {
         (Some(agent), _) => Admission { agent: Some(agent), refusal: None },
         (None, Stance::Allow) => Admission { agent: Some(&policy.unlisted_agent), refusal: None },
         (None, Stance::Deny) => {
@@ -108,7 +109,7 @@ pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Rea
     operation(agent, facts, facts.operation, reasons);
     match &facts.operations {
         Fact::Known(all) => all.iter().for_each(|one| operation(agent, facts, *one, reasons)),
-        Fact::Unknown(why) if !agent.operations.everything => {
+        Fact::Unknown(why) if agent.operations.reach != Reach::Everything => {
             reasons.add(unknown(*why, ReasonCode::UnrecognizedOperation, facts));
         }
         Fact::Unknown(_) => {}
@@ -118,7 +119,7 @@ pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Rea
 fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reasons) {
     let rights = &agent.operations;
     if one == Operation::Unknown {
-        if !rights.unknown {
+        if rights.reach == Reach::Named {
             reasons.add(match facts.first_unknown() {
                 Some(why) => unknown(why, ReasonCode::UnrecognizedOperation, facts),
                 None => Reason::of(ReasonCode::UnrecognizedOperation),
@@ -128,7 +129,8 @@ fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reas
     }
     let begins = one == Operation::Transaction
         && matches!(facts.transaction, Some(TransactionStep::Begin | TransactionStep::Savepoint));
-    if !rights.permitted.contains(one) && !(begins && rights.begin) {
+    let permitted = rights.permitted.contains(one) || (begins && rights.begin);
+    if !permitted {
         reasons.add(Reason::of(ReasonCode::BlockedOperation).with_operation(one));
     }
 }

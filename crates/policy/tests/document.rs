@@ -84,11 +84,8 @@ fn yaml_that_two_readers_may_read_differently_is_refused() {
 fn documents_are_bounded() {
     fails(&format!("version: '{}'", "x".repeat(1024 * 1024)), "larger than 1048576 bytes");
     fails(&format!("a: {}", "[".repeat(5000)), "error");
-    fails(
-        &format!("a:\n{}", (1..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>()),
-        "error",
-    );
-    let found = errors(&(0..1000).map(|n| format!("k{n}: 1\n")).collect::<String>());
+    fails(&(0..100).map(|n| " ".repeat(n) + "a:\n").collect::<String>(), "error");
+    let found = errors(&(0..1000).map(|n| format!("k{n}: 1")).collect::<Vec<_>>().join("\n"));
     assert_eq!(found.len(), policy::limits::MAX_DIAGNOSTICS);
 }
 

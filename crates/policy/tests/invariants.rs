@@ -283,17 +283,23 @@ fn blurred(facts: &SqlFacts, why: Unknown) -> Vec<SqlFacts> {
         change(&|facts| facts.empty = false),
         change(&|facts| {
             if let Fact::Known(all) = &mut facts.relations {
-                all.iter_mut().for_each(|used| used.relation.schemas = Schemas::Unknown);
+                for used in all.iter_mut() {
+                    used.relation.schemas = Schemas::Unknown;
+                }
             }
         }),
         change(&|facts| {
             if let Fact::Known(all) = &mut facts.settings {
-                all.iter_mut().for_each(|one| one.value = SettingValue::Unknown);
+                for one in all.iter_mut() {
+                    one.value = SettingValue::Unknown;
+                }
             }
         }),
         change(&|facts| {
             if let Fact::Known(all) = &mut facts.settings {
-                all.iter_mut().for_each(|one| one.name = "*".to_owned());
+                for one in all.iter_mut() {
+                    "*".clone_into(&mut one.name);
+                }
             }
         }),
         change(&|facts| forget_all(facts, why)),

@@ -128,13 +128,12 @@ fn extend(base: Profile, own: &Entries, report: &mut Report<'_>) -> Profile {
 pub(crate) fn operations(node: &Node, what: &str, report: &mut Report<'_>) -> Vec<Operation> {
     let mut found = Vec::new();
     for (at, text) in words(node, what, report) {
-        match Operation::parse(text) {
-            Some(operation) => found.push(operation),
-            None => {
-                let named = Operation::ALL.iter().copied().filter(|op| *op != Operation::Unknown);
-                let known: Vec<&str> = named.map(Operation::name).collect();
-                report.unknown(at, format!("unknown operation `{text}`"), text, &known);
-            }
+        if let Some(operation) = Operation::parse(text) {
+            found.push(operation);
+        } else {
+            let named = Operation::ALL.iter().copied().filter(|op| *op != Operation::Unknown);
+            let known: Vec<&str> = named.map(Operation::name).collect();
+            report.unknown(at, format!("unknown operation `{text}`"), text, &known);
         }
     }
     found
@@ -154,12 +153,13 @@ pub(crate) fn covering(operations: &[Operation]) -> OperationSet {
 fn categories(node: &Node, report: &mut Report<'_>) -> OperationSet {
     let mut set = OperationSet::EMPTY;
     for (at, text) in words(node, "`blocked_categories`", report) {
-        match CATEGORIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-            Some((_, category)) => set = set.union(OperationSet::of_category(*category)),
-            None => {
-                let known: Vec<&str> = CATEGORIES.iter().map(|(name, _)| *name).collect();
-                report.unknown(at, format!("unknown category `{text}`"), text, &known);
-            }
+        if let Some((_, category)) =
+            CATEGORIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text))
+        {
+            set = set.union(OperationSet::of_category(*category));
+        } else {
+            let known: Vec<&str> = CATEGORIES.iter().map(|(name, _)| *name).collect();
+            report.unknown(at, format!("unknown category `{text}`"), text, &known);
         }
     }
     set
