@@ -807,6 +807,15 @@ mod tests {
     }
 
     #[test]
+    fn nothing_appended_is_durable_at_once() {
+        let folder = Folder::new();
+        let ledger = Ledger::open(folder.config()).unwrap();
+        let receipt = ledger.append_as(&[], Promise::Strict).unwrap();
+        assert_eq!(ledger.is_durable(receipt), Ok(true));
+        block_on(ledger.wait(receipt)).unwrap();
+    }
+
+    #[test]
     fn a_ledger_is_shared_by_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Ledger>();

@@ -45,7 +45,8 @@ impl Body {
     ) -> Result<(), LedgerFault> {
         let start = self.bytes.len();
         write(&mut self.bytes)?;
-        if self.bytes.len() - start > limits::MAX_RECORD_BYTES {
+        let too_long = self.bytes.len() - start > limits::MAX_RECORD_BYTES;
+        if too_long || self.bytes.len() > limits::MAX_APPEND_BYTES {
             return Err(LedgerFault::TooLarge);
         }
         self.ends.push(self.bytes.len());

@@ -180,7 +180,8 @@ impl<'k> Walk<'k> {
         while number <= last {
             let path = segment::path(&self.dir, self.chain, number);
             if !path.exists() {
-                return Err(self.missing(&path));
+                self.missing(&path)?;
+                break;
             }
             self.segment(number, &path, number == last)?;
             // A process that writes meanwhile may have started one that was not listed.
@@ -198,10 +199,28 @@ impl<'k> Walk<'k> {
         Ok(Some(self.finish()))
     }
 
-    fn missing(&self, path: &Path) -> Broken {
-        let after = self.position.map_or(0, |position| position.seq);
-        let detail = format!("the records after {after} are in a segment that is not there");
-        broken(BrokenKind::MissingSegment, path, detail)
+    /// A segment that is not there: taken away, unless it is the one that the end of the last
+    /// segment promises and nothing signed is in it.
+    fn missing(&mut self, path: &Path) -> Result<(), Broken> {
+        let last = self.position.map_or(0, |position| position.seq);
+        let signed = self.mark.is_some_and(|mark| mark.seq > last);
+        if signed || self.rotated_to.is_none() || self.later_segment(path) {
+            let detail = format!("the records after {last} are in a segment that is not there");
+            return Err(broken(BrokenKind::MissingSegment, path, detail));
+        }
+        self.live = open::is_live(&self.dir, self.chain);
+        if self.live {
+            return Ok(());
+        }
+        let detail = "the segment before says that it follows, and it was never made (a crash?)";
+        Err(broken(BrokenKind::TornTail, path, detail))
+    }
+
+    fn later_segment(&self, path: &Path) -> bool {
+        let number = segment::parse(path).map_or(0, |(_, number)| number);
+        segment::list(&self.dir).is_ok_and(|chains| {
+            chains.get(&self.chain).is_some_and(|paths| paths.range(number..).next().is_some())
+        })
     }
 
     /// Nothing may be missing at the end.
@@ -663,6 +682,22 @@ mod tests {
         assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
         fs::remove_file(folder.segments().pop().unwrap()).unwrap();
         assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+    }
+
+    #[test]
+    fn a_crash_between_two_segments_is_told_apart() {
+        let folder = Folder::new();
+        let mut config = folder.config();
+        config.segment_bytes = limits::MIN_SEGMENT_BYTES;
+        let sample = Sample::new("users");
+        let (ledger, faults) = crate::testing::failing_with(config);
+        faults.create.store(true, std::sync::atomic::Ordering::SeqCst);
+        while ledger.append(&[sample.allowed()]).is_ok() {}
+        drop(ledger);
+        let broken = verify(&folder.ledger(), Some(&folder.key())).unwrap_err();
+        assert_eq!(broken.kind, BrokenKind::TornTail, "{broken}");
+        Ledger::open(folder.config()).unwrap().close().unwrap();
+        verify(&folder.ledger(), Some(&folder.key())).unwrap();
     }
 
     #[test]

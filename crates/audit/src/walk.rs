@@ -10,6 +10,9 @@ use std::path::Path;
 use crate::chain::{Hash, Sealed, Sealer};
 use crate::limits;
 
+/// Room for number, time and seal of the longest record.
+const ENVELOPE: usize = 1 << 10;
+
 /// The lines of a file.
 pub(crate) struct Lines {
     file: File,
@@ -61,7 +64,7 @@ impl Lines {
                 return Ok(Some(self.take(searched + at, true)));
             }
             searched = window.len();
-            if self.at_end || searched > limits::MAX_RECORD_BYTES {
+            if self.at_end || searched > limits::MAX_RECORD_BYTES + ENVELOPE {
                 return Ok((searched > 0).then(|| self.take(searched, false)));
             }
             self.fill()?;
