@@ -124,11 +124,8 @@ impl Decision {
 
     /// A denial for these reasons, in the order given. Without reasons it is an internal error.
     pub fn deny(policy: PolicyDigest, reasons: Vec<Reason>) -> Self {
-        let reasons = if reasons.is_empty() {
-            vec![Reason::of(ReasonCode::InternalError)]
-        } else {
-            reasons
-        };
+        let reasons =
+            if reasons.is_empty() { vec![Reason::of(ReasonCode::InternalError)] } else { reasons };
         Self { outcome: Outcome::Deny, reasons, risk: 0, policy }
     }
 

@@ -1,17 +1,34 @@
 //! The decision point: policy documents, and the answer to one request.
 //!
-//! What is *not* here: SQL parsing, wire formats, clocks, files, I/O. Everything is pure and
+//! ```text
+//! text ──► document (tree, checks) ──► Policy ──► evaluate(Request) ──► Decision
+//! ```
+//!
+//! What is *not* here: SQL parsing, wire formats, clocks, files, I/O; everything is pure and
 //! bounded. Only this crate can make an allow.
 
+mod agent;
+mod catalog;
 mod decision;
 mod diagnostic;
+mod document;
+mod evaluate;
+mod explain;
+mod function;
 pub mod limits;
 mod policy;
+mod profile;
 mod reason;
+mod risk;
+mod settings;
+mod shipped;
+mod suggest;
+mod table;
 
 pub use decision::{Decision, Fault, Hold, Mode, Outcome, PolicyDigest};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use policy::{Explanation, Loaded, Policy};
+pub use explain::{Explanation, Said, Step};
+pub use policy::{Loaded, Policy};
 pub use reason::{Bucket, Reason, ReasonCode};
 
 /// The question that a policy answers.

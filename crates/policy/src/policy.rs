@@ -1,15 +1,33 @@
-//! A checked, compiled policy.
+//! A checked, compiled policy: the only thing that can make an allow.
 
-use std::fmt;
+use std::collections::HashMap;
 
 use model::{Principal, Request};
 
-use crate::{Decision, Diagnostics, Mode, PolicyDigest, Reason, ReasonCode};
+use crate::agent::Agent;
+use crate::document::{self, Stance, Unidentified};
+use crate::evaluate::{Reasons, admit, forbidden, is_always_allowed, operations, relations};
+use crate::explain::Explanation;
+use crate::function::FunctionSet;
+use crate::settings::SettingGrants;
+use crate::suggest::with_suggestion;
+use crate::{Decision, Diagnostics, Mode, PolicyDigest, Reason, risk};
 
 /// A checked, compiled policy. Cheap to share, impossible to change.
 #[derive(Debug)]
 pub struct Policy {
     digest: PolicyDigest,
+    pub(crate) default_policy: Stance,
+    pub(crate) unidentified: Unidentified,
+    pub(crate) unidentified_agent: Agent,
+    pub(crate) unlisted_agent: Agent,
+    pub(crate) agents: HashMap<String, Agent>,
+    /// The file's own list; the shipped one comes on top.
+    pub(crate) blocked_functions: FunctionSet,
+    pub(crate) granted_functions: FunctionSet,
+    pub(crate) settings: SettingGrants,
+    pub(crate) server_files: Stance,
+    pub(crate) unparsable: Stance,
 }
 
 /// A policy, and what somebody should look at.
@@ -21,53 +39,82 @@ pub struct Loaded {
     pub warnings: Diagnostics,
 }
 
-/// What each of the thirteen steps of evaluation said.
-#[derive(Debug)]
-pub struct Explanation;
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("")
-    }
-}
-
 impl Policy {
     /// Parses and checks; all errors at once. `name` is shown in diagnostics.
-    pub fn load(_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
-        let policy = Self { digest: PolicyDigest::of(text) };
-        Ok(Loaded { policy, warnings: Diagnostics::default() })
+    pub fn load(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
+        let (document, warnings) = document::load(name, text)?;
+        let unidentified_agent =
+            Agent { blocked_tables: document.unidentified_blocked_tables, ..Agent::unrestricted() };
+        let policy = Self {
+            digest: PolicyDigest::of(text),
+            default_policy: document.default_policy,
+            unidentified: document.unidentified,
+            unidentified_agent,
+            unlisted_agent: Agent::unrestricted(),
+            agents: document.agents,
+            blocked_functions: FunctionSet::new(document.blocked_functions),
+            granted_functions: FunctionSet::new(document.functions),
+            settings: document.settings,
+            server_files: document.server_files,
+            unparsable: document.unparsable,
+        };
+        Ok(Loaded { policy, warnings })
     }
 
-    /// Answers `request`. Total, pure and bounded.
+    /// Answers `request`. Total, pure and bounded: there is no error to forget, because every
+    /// failure already is a denial.
     pub fn evaluate(&self, request: &Request<'_>) -> Decision {
-        if request.facts.empty {
-            return Decision::allow(self.digest);
+        let risk = risk::of(request.facts);
+        if is_always_allowed(request.facts) {
+            return Decision::allow(self.digest).with_risk(risk);
         }
-        Decision::deny(self.digest, vec![Reason::of(ReasonCode::AgentNotInPolicy)]).with_risk(0)
+        let admission = admit(self, request.principal);
+        let mut reasons = Reasons::default();
+        if let Some(code) = admission.refusal {
+            reasons.add(Reason::of(code));
+        }
+        let Some(agent) = admission.agent else {
+            return Decision::deny(self.digest, reasons.into_iter().collect()).with_risk(risk);
+        };
+        operations(agent, request, &mut reasons);
+        relations(agent, request, &mut reasons);
+        forbidden(self, agent, request, &mut reasons);
+        if reasons.is_empty() {
+            return Decision::allow(self.digest).with_risk(risk);
+        }
+        let reasons = reasons.into_iter().map(|reason| with_suggestion(agent, request, reason));
+        Decision::deny(self.digest, reasons.collect()).with_risk(risk)
     }
 
-    /// What each step says about `request`.
-    pub fn explain(&self, _request: &Request<'_>) -> Explanation {
-        Explanation
+    /// What each step of evaluation says about `request`.
+    pub fn explain(&self, request: &Request<'_>) -> Explanation {
+        Explanation::of(self, request)
     }
 
     /// Which policy this is.
-    pub fn digest(&self) -> &PolicyDigest {
+    pub const fn digest(&self) -> &PolicyDigest {
         &self.digest
     }
 
     /// Whether denials of this principal's requests are enforced.
-    pub fn mode_for(&self, _principal: &Principal) -> Mode {
-        Mode::Enforce
+    pub fn mode_for(&self, principal: &Principal) -> Mode {
+        match &principal.agent {
+            Some(name) => self.agents.get(name).map_or(Mode::Enforce, |agent| agent.mode),
+            None => match self.unidentified {
+                Unidentified::Observe => Mode::Observe,
+                Unidentified::Deny | Unidentified::Allow => Mode::Enforce,
+            },
+        }
     }
 
-    /// Whether text that PostgreSQL's parser refuses may pass.
+    /// Whether text that PostgreSQL's parser refuses may pass, as far as nothing else forbids
+    /// what is unknown about it.
     pub fn allows_unparsable(&self) -> bool {
-        false
+        self.unparsable == Stance::Allow
     }
 
     /// Whether some setting is guarded; false with `settings: ["*"]`.
-    pub fn guards_settings(&self) -> bool {
-        true
+    pub const fn guards_settings(&self) -> bool {
+        !self.settings.is_all()
     }
 }

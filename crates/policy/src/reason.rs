@@ -248,9 +248,7 @@ impl Reason {
         match (self.code, self.operation) {
             (
                 ReasonCode::BlockedOperation,
-                Some(
-                    Operation::Drop | Operation::Truncate | Operation::Alter | Operation::Delete,
-                ),
+                Some(Operation::Drop | Operation::Truncate | Operation::Alter | Operation::Delete),
             ) => "destructive_op",
             (
                 ReasonCode::BlockedTable
@@ -315,11 +313,8 @@ fn is_catalog(table: &str) -> bool {
 /// A name from the request as a refusal may show it: bounded, and without control characters
 /// that would forge a line in a terminal or a log.
 fn shown(name: &str) -> String {
-    let mut text: String = name
-        .chars()
-        .take(MAX_SHOWN_NAME)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
+    let mut text: String =
+        name.chars().take(MAX_SHOWN_NAME).map(|c| if c.is_control() { '?' } else { c }).collect();
     if name.chars().nth(MAX_SHOWN_NAME).is_some() {
         text.push('…');
     }

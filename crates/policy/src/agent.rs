@@ -1,0 +1,31 @@
+//! What one agent may do, compiled.
+
+use std::collections::BTreeMap;
+
+use crate::Mode;
+use crate::profile::{Guards, OperationSet, Operations, Profile};
+use crate::table::TableSet;
+
+/// The rights of an agent, or of connections that no entry of `agents` describes.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) operations: Operations,
+    pub(crate) guards: Guards,
+    pub(crate) blocked_tables: TableSet,
+    /// Tables by mission. `None`: the agent has no missions, and every table is permitted.
+    pub(crate) missions: Option<BTreeMap<String, TableSet>>,
+    pub(crate) mode: Mode,
+}
+
+impl Agent {
+    /// Everything that nothing forbids.
+    pub(crate) fn unrestricted() -> Self {
+        Self {
+            operations: Profile::permissive().operations(OperationSet::EMPTY, OperationSet::EMPTY),
+            guards: Guards::default(),
+            blocked_tables: TableSet::default(),
+            missions: None,
+            mode: Mode::Enforce,
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Evaluation: facts in, reasons out. Total, pure, bounded, order-free.
+//!
+//! Invariants, each with a property test of its name: `unknown_never_allows`, `default_is_deny`,
+//! `forbid_wins`, `order_does_not_matter`, `decisions_only_narrow`. Each step only ever *adds*
+//! reasons, and a request without reasons is allowed; so no step can lift what another said.
+//! What is *not* here: mode, record and forwarding, which are the door's.
+
+use std::collections::BTreeSet;
+
+use model::{
+    Fact, FunctionUse, Operation, Principal, RelationUse, Request, SqlFacts, Stage,
+    TransactionStep, Unknown,
+};
+
+use crate::agent::Agent;
+use crate::catalog::is_driver_read;
+use crate::document::{Stance, Unidentified};
+use crate::limits::MAX_REASONS;
+use crate::policy::Policy;
+use crate::shipped;
+use crate::table::TableSet;
+use crate::{Reason, ReasonCode};
+
+/// The reasons of one request: sorted, unique, and at most [`MAX_REASONS`], whatever the order
+/// in which they were found.
+#[derive(Debug, Default)]
+pub(crate) struct Reasons(BTreeSet<Reason>);
+
+impl Reasons {
+    pub(crate) fn add(&mut self, reason: Reason) {
+        self.0.insert(reason);
+        if self.0.len() > MAX_REASONS {
+            self.0.pop_last();
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Reason> {
+        self.0.iter()
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Reason> {
+        self.0.into_iter()
+    }
+}
+
+/// Whether a principal gets to be judged, and by whose rights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Admission<'p> {
+    /// The rights to judge by; `None` ends the evaluation.
+    pub(crate) agent: Option<&'p Agent>,
+    /// Why it is denied whatever else is said.
+    pub(crate) refusal: Option<ReasonCode>,
+}
+
+/// Whether no policy may refuse it: leaving a transaction, and nothing at all. Facts that say
+/// more than that, or leave something open, are judged.
+pub(crate) fn is_always_allowed(facts: &SqlFacts) -> bool {
+    let leaves = facts.operation == Operation::Transaction
+        && facts.transaction.is_some_and(TransactionStep::always_allowed);
+    let operations = facts.operations.known().map_or(&[Operation::Unknown][..], Vec::as_slice);
+    let only = match operations {
+        [] => facts.empty || leaves,
+        [Operation::Transaction] => leaves,
+        _ => false,
+    };
+    only && is_nothing(&facts.relations)
+        && is_nothing(&facts.functions)
+        && is_nothing(&facts.settings)
+        && is_nothing(&facts.unfiltered)
+        && is_nothing(&facts.server_access)
+}
+
+fn is_nothing<T>(fact: &Fact<Vec<T>>) -> bool {
+    fact.known().is_some_and(Vec::is_empty)
+}
+
+/// Step 2: who asks.
+pub(crate) fn admit<'p>(policy: &'p Policy, principal: &Principal) -> Admission<'p> {
+    let Some(name) = &principal.agent else {
+        let agent = Some(&policy.unidentified_agent);
+        let refusal = Some(ReasonCode::UnidentifiedConnection);
+        return match policy.unidentified {
+            Unidentified::Deny => Admission { agent: None, refusal },
+            Unidentified::Observe => Admission { agent, refusal },
+            Unidentified::Allow => Admission { agent, refusal: None },
+        };
+    };
+    match (policy.agents.get(name), policy.default_policy) {
+        (Some(agent), _) => Admission { agent: Some(agent), refusal: None },
+        (None, Stance::Allow) => Admission { agent: Some(&policy.unlisted_agent), refusal: None },
+        (None, Stance::Deny) => {
+            Admission { agent: None, refusal: Some(ReasonCode::AgentNotInPolicy) }
+        }
+    }
+}
+
+/// Step 3: operations.
+pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+    // A connection is no statement; its settings are judged by step 8.
+    if request.stage == Stage::Startup {
+        return;
+    }
+    let facts = request.facts;
+    operation(agent, facts, facts.operation, reasons);
+    match &facts.operations {
+        Fact::Known(all) => all.iter().for_each(|one| operation(agent, facts, *one, reasons)),
+        Fact::Unknown(why) if !agent.operations.everything => {
+            reasons.add(unknown(*why, ReasonCode::UnrecognizedOperation, facts));
+        }
+        Fact::Unknown(_) => {}
+    }
+}
+
+fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reasons) {
+    let rights = &agent.operations;
+    if one == Operation::Unknown {
+        if !rights.unknown {
+            reasons.add(match facts.first_unknown() {
+                Some(why) => unknown(why, ReasonCode::UnrecognizedOperation, facts),
+                None => Reason::of(ReasonCode::UnrecognizedOperation),
+            });
+        }
+        return;
+    }
+    let begins = one == Operation::Transaction
+        && matches!(facts.transaction, Some(TransactionStep::Begin | TransactionStep::Savepoint));
+    if !rights.permitted.contains(one) && !(begins && rights.begin) {
+        reasons.add(Reason::of(ReasonCode::BlockedOperation).with_operation(one));
+    }
+}
+
+/// The tables that bound a request, if any do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope<'p> {
+    /// The agent has no missions.
+    Everything,
+    /// The tables of the named mission.
+    Mission(&'p str, &'p TableSet),
+    /// The agent has missions, and none of them is named.
+    Nothing,
+}
+
+/// Which tables bound the principal's requests.
+pub(crate) fn scope<'p>(agent: &'p Agent, principal: &Principal) -> Scope<'p> {
+    let Some(missions) = &agent.missions else {
+        return Scope::Everything;
+    };
+    let named = principal.mission.as_ref().and_then(|name| missions.get_key_value(name));
+    named.map_or(Scope::Nothing, |(name, tables)| Scope::Mission(name, tables))
+}
+
+/// Step 4: relations.
+pub(crate) fn relations(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+    let facts = request.facts;
+    let scope = scope(agent, request.principal);
+    let all = match (scope, &facts.relations) {
+        (Scope::Everything, _) => return,
+        (Scope::Mission(_, tables), Fact::Unknown(_)) if tables.is_all() => return,
+        (Scope::Mission(..), Fact::Unknown(why)) => {
+            reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts));
+            return;
+        }
+        (Scope::Nothing, Fact::Unknown(_)) => {
+            reasons.add(Reason::of(ReasonCode::NoMissionPolicy).with_operation(facts.operation));
+            return;
+        }
+        (Scope::Mission(..) | Scope::Nothing, Fact::Known(all)) => all,
+    };
+    for used in all.iter().filter(|used| !is_driver_read(used)) {
+        relation(scope, used, request, reasons);
+    }
+}
+
+fn relation(scope: Scope<'_>, used: &RelationUse, request: &Request<'_>, reasons: &mut Reasons) {
+    let role = request.principal.on_behalf_of.as_deref();
+    let code = match scope {
+        Scope::Everything => return,
+        Scope::Mission(_, tables) if tables.lists(&used.relation, role) => return,
+        Scope::Mission(..) => ReasonCode::TableNotInMission,
+        Scope::Nothing => ReasonCode::NoMissionPolicy,
+    };
+    let reason = Reason::of(code).with_table(&used.relation.to_string());
+    reasons.add(reason.with_operation(request.facts.operation));
+}
+
+/// Step 8: what is forbidden, and never lifted.
+pub(crate) fn forbidden(
+    policy: &Policy,
+    agent: &Agent,
+    request: &Request<'_>,
+    reasons: &mut Reasons,
+) {
+    let facts = request.facts;
+    unparsable(policy, facts, reasons);
+    functions(policy, request, reasons);
+    blocked_tables(agent, facts, reasons);
+    conditions(agent, facts, reasons);
+    settings(policy, facts, reasons);
+    server_access(policy, facts, reasons);
+}
+
+fn unparsable(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
+    if policy.unparsable == Stance::Allow {
+        return;
+    }
+    for why in causes(facts).into_iter().flatten() {
+        let code = match why {
+            Unknown::ParseError => ReasonCode::AstParseFailed,
+            Unknown::Encoding => ReasonCode::InvalidEncoding,
+            Unknown::TooComplex
+            | Unknown::OpaqueCode
+            | Unknown::UnresolvedName
+            | Unknown::NotConstant
+            | Unknown::UnknownStatement => continue,
+        };
+        reasons.add(Reason::of(code));
+    }
+}
+
+fn causes(facts: &SqlFacts) -> [Option<Unknown>; 6] {
+    fn why<T>(fact: &Fact<T>) -> Option<Unknown> {
+        match fact {
+            Fact::Known(_) => None,
+            Fact::Unknown(why) => Some(*why),
+        }
+    }
+    [
+        why(&facts.operations),
+        why(&facts.relations),
+        why(&facts.functions),
+        why(&facts.settings),
+        why(&facts.unfiltered),
+        why(&facts.server_access),
+    ]
+}
+
+fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
+    let facts = request.facts;
+    let is_call = is_function_call(request);
+    let granted_all = policy.granted_functions.is_all();
+    let all = match &facts.functions {
+        Fact::Known(all) => all,
+        Fact::Unknown(why) => {
+            if !granted_all || !policy.blocked_functions.is_empty() {
+                reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts));
+            }
+            if is_call && !granted_all {
+                reasons.add(Reason::of(ReasonCode::FunctionCallNotAllowed));
+            }
+            return;
+        }
+    };
+    for function in all {
+        if is_blocked(policy, function) {
+            reasons.add(about(ReasonCode::BlockedFunction, function, facts));
+        }
+        if is_call && !policy.granted_functions.holds(function) {
+            reasons.add(about(ReasonCode::FunctionCallNotAllowed, function, facts));
+        }
+    }
+    if is_call && all.is_empty() && !granted_all {
+        reasons.add(Reason::of(ReasonCode::FunctionCallNotAllowed));
+    }
+}
+
+fn is_function_call(request: &Request<'_>) -> bool {
+    let facts = request.facts;
+    request.stage == Stage::FunctionCall
+        || facts.operation == Operation::FunctionCall
+        || facts.operations.known().is_some_and(|all| all.contains(&Operation::FunctionCall))
+}
+
+/// The file's own list is never lifted; the shipped one is, by name.
+fn is_blocked(policy: &Policy, function: &FunctionUse) -> bool {
+    policy.blocked_functions.may_hold(function)
+        || (shipped::BLOCKED.may_hold(function) && !policy.granted_functions.holds(function))
+}
+
+fn about(code: ReasonCode, function: &FunctionUse, facts: &SqlFacts) -> Reason {
+    Reason::of(code).with_detail(&function.name).with_operation(facts.operation)
+}
+
+fn blocked_tables(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    if agent.blocked_tables.is_empty() {
+        return;
+    }
+    match &facts.relations {
+        Fact::Known(all) => {
+            for used in all.iter().filter(|used| agent.blocked_tables.may_list(&used.relation)) {
+                let reason = Reason::of(ReasonCode::BlockedTable);
+                let reason = reason.with_table(&used.relation.to_string());
+                reasons.add(reason.with_operation(facts.operation));
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts)),
+    }
+}
+
+fn conditions(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    if !agent.guards.any() {
+        return;
+    }
+    match &facts.unfiltered {
+        Fact::Known(all) => {
+            for one in all.iter().filter(|one| agent.guards.covers(one.operation)) {
+                let reason = Reason::of(ReasonCode::ConditionViolated).with_table(&one.relation);
+                reasons.add(reason.with_operation(one.operation));
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownConditions, facts)),
+    }
+}
+
+fn settings(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
+    if policy.settings.is_all() {
+        return;
+    }
+    match &facts.settings {
+        Fact::Known(all) => {
+            let refused = all.iter().filter(|one| !policy.settings.permit(one, facts.operation));
+            for one in refused {
+                let reason = Reason::of(ReasonCode::SettingNotAllowed).with_detail(&one.name);
+                reasons.add(reason.with_operation(facts.operation));
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownSettings, facts)),
+    }
+}
+
+fn server_access(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
+    if policy.server_files == Stance::Allow {
+        return;
+    }
+    match &facts.server_access {
+        Fact::Known(all) if all.is_empty() => {}
+        Fact::Known(_) => {
+            let reason = Reason::of(ReasonCode::ServerFileAccess);
+            reasons.add(reason.with_operation(facts.operation));
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownServerAccess, facts)),
+    }
+}
+
+/// The reason for a fact that could not be established: its cause where that says more than
+/// which fact it was.
+fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reason {
+    match why {
+        Unknown::ParseError => Reason::of(ReasonCode::AstParseFailed),
+        Unknown::Encoding => Reason::of(ReasonCode::InvalidEncoding),
+        Unknown::TooComplex => Reason::of(ReasonCode::TooComplex),
+        Unknown::UnresolvedName => {
+            Reason::of(ReasonCode::UnresolvedName).with_operation(facts.operation)
+        }
+        Unknown::UnknownStatement => Reason::of(ReasonCode::UnrecognizedOperation),
+        Unknown::OpaqueCode => opaque(fact, "opaque_code", facts),
+        Unknown::NotConstant => opaque(fact, "not_constant", facts),
+    }
+}
+
+fn opaque(fact: ReasonCode, cause: &str, facts: &SqlFacts) -> Reason {
+    Reason::of(fact).with_detail(cause).with_operation(facts.operation)
+}

@@ -1,0 +1,99 @@
+//! What to do instead: the most useful sentence that the policy has for a reason.
+//!
+//! Invariant: a suggestion names only what the principal may use anyway (its own missions, tables
+//! and operations), a bounded number of it, in a stable order.
+
+use model::{FunctionUse, Request};
+
+use crate::agent::Agent;
+use crate::evaluate::{Scope, scope};
+use crate::limits::MAX_SUGGESTED;
+use crate::settings::free_values;
+use crate::shipped;
+use crate::table::TableSet;
+use crate::{Reason, ReasonCode};
+
+/// `reason`, with a suggestion if there is a better one than its code's.
+pub(crate) fn with_suggestion(agent: &Agent, request: &Request<'_>, reason: Reason) -> Reason {
+    let hint = if reason.code() == ReasonCode::BlockedOperation {
+        operations(agent)
+    } else if reason.code() == ReasonCode::TableNotInMission {
+        tables(agent, request, &reason)
+    } else if reason.code() == ReasonCode::NoMissionPolicy {
+        missions(agent, request)
+    } else if reason.code() == ReasonCode::BlockedFunction {
+        function(&reason)
+    } else if reason.code() == ReasonCode::SettingNotAllowed {
+        setting(&reason)
+    } else {
+        None
+    };
+    match hint {
+        Some(hint) => reason.with_hint(hint),
+        None => reason,
+    }
+}
+
+fn operations(agent: &Agent) -> Option<String> {
+    let permitted = agent.operations.permitted;
+    if permitted.is_empty() {
+        return Some("this agent may run no statement".to_owned());
+    }
+    Some(format!("use one of the permitted operations: {}", list(permitted.iter())))
+}
+
+fn tables(agent: &Agent, request: &Request<'_>, reason: &Reason) -> Option<String> {
+    let Scope::Mission(mission, tables) = scope(agent, request.principal) else {
+        return None;
+    };
+    let asked = reason.table()?;
+    if let Some(full) = elsewhere(tables, asked) {
+        return Some(format!("write the table with its schema: {full}"));
+    }
+    if tables.is_empty() {
+        return Some(format!("mission `{mission}` works without tables"));
+    }
+    Some(format!("use the tables of mission `{mission}`: {}", list(tables.shown())))
+}
+
+/// Only an unqualified name can be meant otherwise than it was read.
+fn elsewhere(tables: &TableSet, asked: &str) -> Option<String> {
+    if asked.contains('.') { None } else { tables.elsewhere(asked) }
+}
+
+fn missions(agent: &Agent, request: &Request<'_>) -> Option<String> {
+    let name = request.principal.agent.as_deref()?;
+    let missions = agent.missions.as_ref().filter(|missions| !missions.is_empty())?;
+    Some(format!(
+        "connect with application_name `agent:{name}:mission:<mission>`, where the mission is one \
+         of: {}",
+        list(missions.keys())
+    ))
+}
+
+fn function(reason: &Reason) -> Option<String> {
+    let name = reason.detail()?.to_owned();
+    let instead = shipped::instead(&FunctionUse { schema: None, name })?;
+    Some(format!("do without this function: {instead}"))
+}
+
+fn setting(reason: &Reason) -> Option<String> {
+    let name = reason.detail()?;
+    if name == "role" || name == "session_authorization" {
+        return Some("connect as the role that you need".to_owned());
+    }
+    free_values(name).map(|values| format!("`{name}` may only be set to: {values}"))
+}
+
+fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let mut shown: Vec<String> = items
+        .into_iter()
+        .take(MAX_SUGGESTED.saturating_add(1))
+        .map(|one| one.to_string())
+        .collect();
+    if shown.len() > MAX_SUGGESTED {
+        shown.truncate(MAX_SUGGESTED);
+        shown.push("…".to_owned());
+    }
+    shown.join(", ")
+}

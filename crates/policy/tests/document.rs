@@ -1,0 +1,152 @@
+//! What is wrong with a document is said completely, with file, line, column and the nearest
+//! right word.
+
+use policy::{Policy, Severity};
+
+fn errors(text: &str) -> Vec<String> {
+    let found = Policy::load("p.yaml", text).err().unwrap_or_default();
+    let errors = found.iter().filter(|one| one.severity == Severity::Error);
+    errors.map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn fails(text: &str, expected: &str) {
+    let found = errors(text);
+    assert!(found.iter().any(|one| one.contains(expected)), "{text:?} gave {found:#?}");
+}
+
+#[track_caller]
+fn loads(text: &str) {
+    assert_eq!(errors(text), Vec::<String>::new(), "{text:?}");
+}
+
+#[test]
+fn all_errors_come_at_once_in_order() {
+    let text = "\
+version: '3'
+defualt_policy: deny
+agents:
+  a:
+    profile: standart
+    blocked_table: [x]
+    profile_overrides:
+      allow: [COPPY]
+    missions:
+      m:
+        tables: [a.b.c, ok]
+profiles:
+  p:
+    extends: strict
+    blocked_categories: [DCI]
+    conditions: [\"DELETE must include WERE\"]
+";
+    assert_eq!(
+        errors(text),
+        [
+            "p.yaml:1:10: error: unknown version `3`\n  help: this program reads versions 1 and 2",
+            "p.yaml:2:1: error: unknown key in the policy `defualt_policy`\n  help: did you mean `default_policy`?",
+            "p.yaml:5:14: error: unknown profile `standart`\n  help: did you mean `standard`?",
+            "p.yaml:6:5: error: unknown key in agent `a` `blocked_table`\n  help: did you mean `blocked_tables`?",
+            "p.yaml:8:15: error: unknown operation `COPPY`\n  help: did you mean `COPY`?",
+            "p.yaml:11:18: error: `a.b.c` is no table: expected `schema.table`, `table`, `schema.*` or `*`",
+            "p.yaml:15:26: error: unknown category `DCI`\n  help: did you mean `DCL`?",
+            "p.yaml:16:18: error: unknown condition `DELETE must include WERE`\n  help: did you mean `DELETE must include WHERE`?",
+        ]
+    );
+}
+
+#[test]
+fn planned_keys_are_refused_by_name() {
+    for key in ["default_action", "identity", "session", "tools", "detections", "tenancy", "rego"] {
+        fails(&format!("{key}: x"), &format!("`{key}` is not supported yet"));
+    }
+    for key in ["columns", "functions", "tools", "budgets", "tenant", "roles", "scopes"] {
+        fails(&format!("agents: {{a: {{{key}: x}}}}"), &format!("`{key}` is not supported yet"));
+    }
+    fails("agents: {a: {missions: {m: {tables: [], max_rows: 1}}}}", "`max_rows` is not supported");
+}
+
+#[test]
+fn yaml_that_two_readers_may_read_differently_is_refused() {
+    fails("version: 2\nversion: 2", "p.yaml:2:1: error: `version` is given twice");
+    fails("agents: {a: {}, a: {}}", "`a` is given twice");
+    fails("agents: &x {a: {}}", "anchors are not used");
+    fails("a: &x 1\nb: *x", "aliases are not used");
+    fails("version: !!str 2", "tags are not used");
+    fails("version: 2\n---\nversion: 2", "one YAML document");
+    fails("agents:\n  a:\n    <<: {profile: strict}", "unknown key in agent `a` `<<`");
+    fails("agents: [", "p.yaml:1:");
+    fails("? [a]\n: b", "a key is plain text");
+    fails("%YAML 1.2\n---\nversion: 2", "error");
+}
+
+#[test]
+fn documents_are_bounded() {
+    fails(&format!("version: '{}'", "x".repeat(1024 * 1024)), "larger than 1048576 bytes");
+    fails(&format!("a: {}", "[".repeat(5000)), "error");
+    fails(
+        &format!("a:\n{}", (1..100).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>()),
+        "error",
+    );
+    let found = errors(&(0..1000).map(|n| format!("k{n}: 1\n")).collect::<String>());
+    assert_eq!(found.len(), policy::limits::MAX_DIAGNOSTICS);
+}
+
+#[test]
+fn types_are_checked() {
+    fails("[a]", "a policy is a mapping");
+    fails("agents: [a]", "`agents` is a mapping");
+    fails("agents: {a: x}", "agent `a` is a mapping");
+    fails("blocked_functions: pg_sleep", "`blocked_functions` is a list\n  help: write [pg_sleep]");
+    fails("blocked_functions: [[a]]", "an entry of `blocked_functions` is one word");
+    fails("blocked_functions: ['f(x)']", "`f(x)` is no function");
+    fails("default_policy: [deny]", "`default_policy` is one word");
+    fails("default_policy: denied", "did you mean `deny`?");
+    fails("default_policy:", "`default_policy` is one word");
+    fails("profiles: {p: {allow_unknown: yes}}", "unknown value of `allow_unknown` `yes`");
+    fails("settings: ['a b']", "`a b` is no setting");
+    fails("unidentified: {policy: block}", "unknown value of `unidentified.policy` `block`");
+    fails("agents: {a: {mode: watch}}", "unknown value of `mode` `watch`");
+    fails("agents: {'a:b': {}}", "no connection can name the agent `a:b`");
+    fails("agents: {a: {blocked_operations: [UNKNOWN]}}", "unknown operation `UNKNOWN`");
+    fails("agents: {a: {missions: {m: {}}}}", "mission `m` lists no `tables`");
+    fails("agents: {a: {missions: {m: {tables: [{public.x: [SELECT]}]}}}}", "one word or text");
+    fails("agents: {a: {profile_overrides: {block: [DROP]}}}", "changes a profile");
+    fails("profiles: {standard: {}}", "`standard` is a built-in profile");
+}
+
+#[test]
+fn profiles_cannot_extend_in_circles() {
+    fails("profiles: {a: {extends: b}, b: {extends: a}}", "extends itself");
+    fails("profiles: {a: {extends: a}}", "extends itself");
+    fails("profiles: {a: {extends: nowhere}}", "unknown profile `nowhere`");
+    loads("profiles: {a: {extends: b}, b: {extends: strict}}\nagents: {x: {profile: a}}");
+}
+
+#[test]
+fn versions_one_and_two_are_read() {
+    for version in ["'1'", "1", "2", "'2'", "2.0", "'2.7'"] {
+        loads(&format!("version: {version}"));
+    }
+    for version in ["0", "3", "2.", "2.x", "v2", "1.5"] {
+        fails(&format!("version: '{version}'"), "unknown version");
+    }
+}
+
+#[test]
+fn what_widens_a_policy_is_said() {
+    let warnings = |text: &str| Policy::load("p.yaml", text).unwrap().warnings.to_string();
+    let text = "agents: {a: {}}\ndefault_policy: allow\nfunctions: ['*']\nsettings: [role]\nserver_files: allow\nunparsable: allow\nunidentified: {policy: log}";
+    let found = warnings(text);
+    assert_eq!(found.lines().count(), 6, "{found}");
+    assert!(warnings("agents: {a: {mode: observe}}").contains("denials are only recorded"));
+    assert!(warnings("").contains("everything is denied"));
+    assert!(warnings("agents: {a: {missions: }}").contains("no mission"));
+    assert!(
+        warnings("agents: {a: {blocked_tables: [Users]}}").contains("reads `Users` in lower case")
+    );
+    assert_eq!(
+        warnings("agents: {a: {blocked_tables: ['\"Users\"']}}\nsettings: []\nserver_files: deny"),
+        ""
+    );
+}
