@@ -230,7 +230,12 @@ impl Gate {
 
     /// Judges a submission. If it may pass, its bytes join the batch; it is not forwarded before
     /// the batch is [cleared](Gate::clear).
-    pub(crate) fn judge(&self, who: &Principal, analysed: Analysed<'_>, batch: &mut Batch) -> Ruling {
+    pub(crate) fn judge(
+        &self,
+        who: &Principal,
+        analysed: Analysed<'_>,
+        batch: &mut Batch,
+    ) -> Ruling {
         let started = Instant::now();
         let in_force = self.policy.load_full();
         let mut decision = self.evaluate(&in_force, who, analysed.stage, &analysed.first);
@@ -238,13 +243,11 @@ impl Gate {
             let next = self.evaluate(&in_force, who, analysed.stage, facts);
             decision = both(decision, next);
         }
-        let observed = self.mode == Mode::Observe
-            || in_force.policy.mode_for(who) == Mode::Observe;
+        let observed = self.mode == Mode::Observe || in_force.policy.mode_for(who) == Mode::Observe;
         let mode = if observed { Mode::Observe } else { Mode::Enforce };
         let forwarded = decision.is_allowed() || observed;
         self.metrics.decided(analysed.stage, &decision, forwarded);
-        let ruling =
-            if forwarded { Ruling::Forward } else { Ruling::Refuse(decision.clone()) };
+        let ruling = if forwarded { Ruling::Forward } else { Ruling::Refuse(decision.clone()) };
         if forwarded {
             batch.bytes.extend_from_slice(analysed.bytes);
         }
@@ -264,7 +267,13 @@ impl Gate {
         ruling
     }
 
-    fn evaluate(&self, in_force: &InForce, who: &Principal, stage: Stage, facts: &SqlFacts) -> Decision {
+    fn evaluate(
+        &self,
+        in_force: &InForce,
+        who: &Principal,
+        stage: Stage,
+        facts: &SqlFacts,
+    ) -> Decision {
         // A ledger that cannot record cannot allow either.
         if self.ledger.health() != audit::Health::Sound {
             return Decision::fault(*in_force.policy.digest(), Fault::Unaudited);

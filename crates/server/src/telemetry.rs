@@ -42,7 +42,8 @@ const fn slot(stage: Stage) -> usize {
     }
 }
 
-const STAGE_NAMES: [&str; STAGES] = ["query", "parse", "bind", "execute", "function_call", "startup"];
+const STAGE_NAMES: [&str; STAGES] =
+    ["query", "parse", "bind", "execute", "function_call", "startup"];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -70,8 +71,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let outcomes =
-            [("allow", &self.allowed), ("deny", &self.denied), ("hold", &self.held)];
+        let outcomes = [("allow", &self.allowed), ("deny", &self.denied), ("hold", &self.held)];
         let root = registry.sub_registry_with_prefix("portcullis");
         for (decision, counters) in outcomes {
             for (stage, counter) in STAGE_NAMES.iter().zip(counters) {
@@ -88,7 +88,11 @@ impl Metrics {
         root.register("sessions", "Open sessions", self.sessions.clone());
         root.register("sessions_opened", "Sessions opened", self.sessions_total.clone());
         root.register("logins_refused", "Connections refused", self.logins_refused.clone());
-        root.register("violations", "Sessions cut for a protocol violation", self.violations.clone());
+        root.register(
+            "violations",
+            "Sessions cut for a protocol violation",
+            self.violations.clone(),
+        );
         root.register("policy_reloads", "Policies installed", self.policy_reloads.clone());
         root.register("policy_failures", "Policies not installed", self.policy_failures.clone());
         root.register("ledger_records", "Records in this process", self.ledger_records.clone());

@@ -84,7 +84,7 @@ fn the_process_number_is_the_servers_own() {
 
 #[test]
 fn stopping_ends_idle_sessions_and_lets_transactions_finish() {
-    let mut door = Door::with(POLICY, &["--drain-timeout", "20"]);
+    let mut door = Door::with(POLICY, &["--drain-timeout", "20s"]);
     let mut idle = door.wire(CURSOR);
     let mut busy = door.wire(WORKER);
     busy.query("BEGIN").unwrap();
@@ -106,7 +106,7 @@ fn stopping_ends_idle_sessions_and_lets_transactions_finish() {
 
 #[test]
 fn stopping_does_not_wait_for_ever() {
-    let mut door = Door::with(POLICY, &["--drain-timeout", "1"]);
+    let mut door = Door::with(POLICY, &["--drain-timeout", "1s"]);
     let mut busy = door.wire(WORKER);
     busy.query("BEGIN; INSERT INTO notes VALUES (1, 'lost')").unwrap();
     let began = Instant::now();

@@ -54,24 +54,16 @@ fn who_is_refused_and_why() {
     let case = |application: &str, sql: &str, reason: &str| {
         refused(&door.psql(application, &["-c", sql]), reason);
     };
-    case("", "SELECT 1", "unidentified_connection (op: SELECT)");
-    case("psql", "SELECT 1", "unidentified_connection (op: SELECT)");
-    case(
-        "agent:rogue-bot:mission:steal",
-        "SELECT * FROM users",
-        "agent_not_in_policy (op: SELECT)",
-    );
+    case("", "SELECT 1", "unidentified_connection");
+    case("psql", "SELECT 1", "unidentified_connection");
+    case("agent:rogue-bot:mission:steal", "SELECT * FROM users", "agent_not_in_policy");
     case("agent:cursor-ai", "SELECT * FROM feedback", "no_mission_policy (op: SELECT)");
     case(
         "agent:cursor-ai:mission:other",
         "SELECT * FROM feedback",
         "no_mission_policy (op: SELECT)",
     );
-    case(
-        "agent:CURSOR-AI:mission:summarize-feedback",
-        "SELECT 1",
-        "agent_not_in_policy (op: SELECT)",
-    );
+    case("agent:CURSOR-AI:mission:summarize-feedback", "SELECT 1", "agent_not_in_policy");
 }
 
 #[test]

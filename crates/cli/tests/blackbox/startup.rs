@@ -150,7 +150,7 @@ fn startup_parameters_are_judged_like_set() {
 
 #[test]
 fn who_sends_nothing_is_not_waited_for() {
-    let door = Door::with(POLICY, &["--handshake-timeout", "1"]);
+    let door = Door::with(POLICY, &["--handshake-timeout", "1s"]);
     let half = hello(&door)[..10].to_vec();
     let ssl_only = ssl_request();
     for sent in [Vec::new(), vec![0], half, ssl_only] {

@@ -233,7 +233,11 @@ impl Judge {
     }
 
     /// A frame too long to hold: judged on its head, then streamed or dropped.
-    fn take_prefix(&mut self, header: Header<ClientTag>, prefix: &[u8]) -> Result<Taken, Violation> {
+    fn take_prefix(
+        &mut self,
+        header: Header<ClientTag>,
+        prefix: &[u8],
+    ) -> Result<Taken, Violation> {
         let body = prefix.get(HEADER_BYTES..).unwrap_or_default();
         let before = self.protocol_refusals();
         let done = match decode_client(header.tag, body, false) {
@@ -275,7 +279,12 @@ impl Judge {
 
     /// Judges, and puts the message or a stand-in into the batch. `Some` is the ticket of what
     /// passed.
-    fn ask(&mut self, question: Question<'_>, place: Refused, missing: Option<Refusal>) -> Option<u64> {
+    fn ask(
+        &mut self,
+        question: Question<'_>,
+        place: Refused,
+        missing: Option<Refusal>,
+    ) -> Option<u64> {
         let Question { frame, text, stage, facts } = question;
         let analysed = Analysed::several(frame, text, stage, facts);
         let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
@@ -372,9 +381,14 @@ impl Judge {
             self.refuse(Refused::Extended, refusal, None);
             return true;
         }
-        self.on_name(frame, (NameKind::Statement, head.statement), Stage::Bind, |judge, prepared, ticket| {
-            judge.protocol.submitted(Submitted::Bind(head.portal, prepared), ticket);
-        })
+        self.on_name(
+            frame,
+            (NameKind::Statement, head.statement),
+            Stage::Bind,
+            |judge, prepared, ticket| {
+                judge.protocol.submitted(Submitted::Bind(head.portal, prepared), ticket);
+            },
+        )
     }
 
     fn on_execute(&mut self, frame: &[u8], portal: &[u8]) -> bool {
@@ -382,15 +396,20 @@ impl Judge {
             self.refuse(Refused::Extended, refusal, None);
             return true;
         }
-        self.on_name(frame, (NameKind::Portal, portal), Stage::Execute, |judge, prepared, ticket| {
-            let effects = match &prepared.0.analysis {
-                Some(analysis) => judge.effects(analysis).into_iter().next(),
-                None if prepared.0.text.is_none() => None,
-                None => Some(forget()),
-            };
-            let effects = effects.unwrap_or(Effects::none());
-            judge.protocol.submitted(Submitted::Execute(effects), ticket);
-        })
+        self.on_name(
+            frame,
+            (NameKind::Portal, portal),
+            Stage::Execute,
+            |judge, prepared, ticket| {
+                let effects = match &prepared.0.analysis {
+                    Some(analysis) => judge.effects(analysis).into_iter().next(),
+                    None if prepared.0.text.is_none() => None,
+                    None => Some(forget()),
+                };
+                let effects = effects.unwrap_or(Effects::none());
+                judge.protocol.submitted(Submitted::Execute(effects), ticket);
+            },
+        )
     }
 
     /// Judges what a name stands for; one that stands for nothing is answered as the server would.
@@ -687,10 +706,7 @@ fn ends_skipping(tag: ClientTag) -> bool {
 }
 
 fn may_stream(tag: ClientTag) -> bool {
-    matches!(
-        tag,
-        ClientTag::Query | ClientTag::Parse | ClientTag::Bind | ClientTag::FunctionCall
-    )
+    matches!(tag, ClientTag::Query | ClientTag::Parse | ClientTag::Bind | ClientTag::FunctionCall)
 }
 
 /// Where a malformed message's refusal belongs.

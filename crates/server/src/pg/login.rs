@@ -170,14 +170,17 @@ impl Login {
     /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
     async fn replication(&mut self, startup: &StartupMessage) -> Option<NoSession> {
         let value = startup.get("replication")?.to_ascii_lowercase();
-        let off = ["false", "no", "off", "0"].iter().any(|word| {
-            !value.is_empty() && word.starts_with(&value) && value != "o"
-        });
+        let off = ["false", "no", "off", "0"]
+            .iter()
+            .any(|word| !value.is_empty() && word.starts_with(&value) && value != "o");
         if off {
             return None;
         }
-        let hint = "Replication connections carry statements that cannot be judged. Connect directly.";
-        Some(self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await)
+        let hint =
+            "Replication connections carry statements that cannot be judged. Connect directly.";
+        Some(
+            self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await,
+        )
     }
 
     async fn connect(
@@ -185,19 +188,16 @@ impl Login {
         startup: StartupMessage,
         session: String,
     ) -> Result<LoggedIn, NoSession> {
-        let Some(user) = startup.get("user").filter(|user| !user.is_empty()).map(str::to_owned) else {
+        let Some(user) = startup.get("user").filter(|user| !user.is_empty()).map(str::to_owned)
+        else {
             let message = "no PostgreSQL user name specified in startup packet";
             return Err(self.refuse("28000", message, None).await);
         };
         let mut who = Principal::asserted(startup.get("application_name").unwrap_or_default());
         who.on_behalf_of = Some(user.clone());
         let reading = self.judge_startup(&startup, &who, &session, &user).await?;
-        let mut parameters: Vec<(String, String)> = startup
-            .parameters
-            .iter()
-            .filter(|(name, _)| name != "replication")
-            .cloned()
-            .collect();
+        let mut parameters: Vec<(String, String)> =
+            startup.parameters.iter().filter(|(name, _)| name != "replication").cloned().collect();
         if let Some(pinned) = reading.1 {
             parameters.push(("search_path".to_owned(), pinned));
         }
@@ -222,7 +222,9 @@ impl Login {
             Ok(Err(error)) => {
                 tracing::error!(upstream = %address, %error, "the upstream cannot be reached");
                 let hint = "Is PostgreSQL running, and is --upstream right?";
-                Err(self.refuse("08006", "could not connect to the upstream database", Some(hint)).await)
+                Err(self
+                    .refuse("08006", "could not connect to the upstream database", Some(hint))
+                    .await)
             }
             Err(_elapsed) => {
                 tracing::error!(upstream = %address, "the upstream does not answer");
@@ -445,7 +447,8 @@ impl Relay {
         match tag {
             UpstreamTag::NegotiateVersion => return Ok(None),
             UpstreamTag::Authentication => {
-                let kind = body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
+                let kind =
+                    body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
                 self.authenticated = kind == 0;
                 self.password_due = !matches!(kind, 0 | 12);
             }

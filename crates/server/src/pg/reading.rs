@@ -193,7 +193,10 @@ mod tests {
         let before = reading.epoch();
         reading.on_search_path(&sql::NewSearchPath::Schemas(vec!["evil".to_owned()]));
         assert!(reading.epoch() > before);
-        assert_eq!(reading.paths, [vec!["alice".to_owned(), "public".to_owned()], vec!["evil".to_owned()]]);
+        assert_eq!(
+            reading.paths,
+            [vec!["alice".to_owned(), "public".to_owned()], vec!["evil".to_owned()]]
+        );
         reading.on_search_path(&sql::NewSearchPath::Reset);
         assert_eq!(reading.paths.len(), 2);
         reading.on_search_path(&sql::NewSearchPath::Unknown);
@@ -204,7 +207,8 @@ mod tests {
     fn encodings_that_hide_ascii_are_unknown() {
         assert_eq!(encoding(b"utf-8"), sql::Encoding::Utf8);
         assert_eq!(encoding(b"LATIN1"), sql::Encoding::AsciiOnly);
-        for name in [&b"SJIS"[..], b"BIG5", b"GBK", b"GB18030", b"UHC", b"JOHAB", b"SHIFT_JIS_2004"] {
+        for name in [&b"SJIS"[..], b"BIG5", b"GBK", b"GB18030", b"UHC", b"JOHAB", b"SHIFT_JIS_2004"]
+        {
             assert_eq!(encoding(name), sql::Encoding::Unknown);
         }
     }

@@ -32,9 +32,11 @@ pub(crate) enum Refusal {
 impl Refusal {
     /// Appends the error to `out`.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let error = |code, message: &str, detail: Option<&str>, hint: Option<&str>, out: &mut Vec<u8>| {
-            ErrorResponse { severity: Severity::Error, code, message, detail, hint }.encode(out);
-        };
+        let error =
+            |code, message: &str, detail: Option<&str>, hint: Option<&str>, out: &mut Vec<u8>| {
+                ErrorResponse { severity: Severity::Error, code, message, detail, hint }
+                    .encode(out);
+            };
         match self {
             Self::Denied { reason, more, hint, record } => {
                 let message = format!("[BLOCKED by Portcullis] {reason}");
