@@ -73,6 +73,7 @@ fn the_page_example_behaves_as_the_page_says() {
     assert_eq!(
         reasons(&ask(&page, &cursor, &drop)),
         [
+            "blocked_operation (op: DROP)",
             "blocked_table (table: users) (op: DROP)",
             "table_not_in_mission (table: users) (op: DROP)"
         ]
@@ -89,6 +90,26 @@ fn the_page_example_behaves_as_the_page_says() {
     assert_eq!(reasons(&file), ["blocked_function:pg_read_file (op: SELECT)"]);
     let nobody = ask(&page, &Principal::unidentified(), &SqlFacts::of(Operation::Select));
     assert_eq!(reasons(&nobody), ["unidentified_connection"]);
+}
+
+#[test]
+fn a_mission_hands_out_rows_and_not_tables() {
+    let policy = |extra: &str| {
+        let text = format!("agents:\n  a:\n    profile: standard\n{extra}");
+        Policy::load("p.yaml", &text).unwrap().policy
+    };
+    let mission = "    missions: { m: { tables: [public.feedback] } }\n";
+    let allow = "    profile_overrides: { allow: [CREATE] }\n";
+    let who = who("agent:a:mission:m");
+    let create = SqlFacts {
+        relations: Fact::Known(vec![table("feedback", Access::Define)]),
+        ..SqlFacts::of(Operation::Create)
+    };
+    let denied = ask(&policy(mission), &who, &create);
+    assert_eq!(reasons(&denied), ["blocked_operation (op: CREATE)"]);
+    assert!(ask(&policy(&format!("{allow}{mission}")), &who, &create).is_allowed());
+    // Exactly as the profile lists it, where there is no mission.
+    assert!(ask(&policy(""), &who, &create).is_allowed());
 }
 
 #[test]

@@ -116,6 +116,11 @@ fn rights(
         let profile = name.and_then(|name| profiles.named(name, node.at, report));
         let profile = profile.unwrap_or_default();
         let (allow, block) = overrides.map_or_else(Default::default, |(_, sets)| sets);
+        // A mission hands out rows of tables, not the tables: a profile that blocks anything lets
+        // an agent with missions define only what is allowed by name.
+        let on_mission = get(own, "missions").is_some() && !profile.blocked.is_empty();
+        let definitions = OperationSet::of_category(model::Category::Ddl).without(allow);
+        let block = if on_mission { block.union(definitions) } else { block };
         (profile.operations(allow, block), profile.guards)
     } else {
         if let Some((key, _)) = overrides {
