@@ -2,7 +2,7 @@
 //!
 //! Entries are serialised outside the lock; under it they get number, time and place in the chain
 //! and are handed to the kernel with one write. What has to reach the disk is the business of the
-//! [`syncer`](crate::syncer).
+//! [`syncer`].
 //!
 //! Invariants:
 //! - `record_before_forward`: `append` returns a receipt only when every entry is with the kernel
@@ -150,6 +150,8 @@ impl Ledger {
     /// Opens the ledger in a folder: continues a chain that no other process writes, or starts
     /// one. A last record that a crash left unfinished is cut off, kept, and recorded.
     pub fn open(config: LedgerConfig) -> Result<Self, LedgerError> {
+        // First, for a key that is kept in it.
+        open::make_folder(&config.dir)?;
         let key = Key::load_or_create(&config.key_file)?;
         Self::start(open::open(config, &key, Box::new(crate::disk::Files))?)
     }
@@ -804,6 +806,21 @@ mod tests {
         drop(gate);
         assert_eq!(block_on(wait), Err(LedgerFault::Internal));
         assert_eq!(ledger.close(), Err(LedgerFault::Internal));
+    }
+
+    #[test]
+    fn the_folder_is_made_for_its_owner_only_and_may_hold_the_key() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        let mut config = folder.config();
+        config.key_file = folder.ledger().join("ledger.key");
+        Ledger::open(config).unwrap().close().unwrap();
+        let key = Key::load(&folder.ledger().join("ledger.key")).unwrap();
+        verify(&folder.ledger(), Some(&key)).unwrap();
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder.ledger()), 0o700);
+        assert_eq!(mode(&folder.segments()[0]), 0o600);
     }
 
     #[test]
