@@ -45,6 +45,8 @@ fn run(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     for promise in [Promise::Group, Promise::Relaxed] {
         append(&dir.join(promise.as_str()), &key_file, entry, promise)?;
     }
+    threads(&dir.join("threads"), &key_file, entry)?;
+    strict(&dir.join("strict"), &key_file, entry)?;
     verify(&dir.join("group"), &key_file)
 }
 
@@ -77,6 +79,62 @@ fn append(
         at(990),
         at(999),
         stats.fsyncs
+    );
+    ledger.close()?;
+    Ok(())
+}
+
+/// Two threads at once.
+#[expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+fn threads(
+    dir: &std::path::Path,
+    key_file: &std::path::Path,
+    entry: Entry<'_>,
+) -> Result<(), Box<dyn Error>> {
+    let ledger = Ledger::open(LedgerConfig::new(dir, key_file))?;
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| (0..RECORDS).try_for_each(|_| ledger.append(&[entry]).map(drop)))
+            })
+            .collect();
+        workers.into_iter().all(|worker| matches!(worker.join(), Ok(Ok(()))))
+    });
+    println!("group, 2 threads: {:?} a record over all", began.elapsed() / (RECORDS * 2));
+    ledger.close()?;
+    Ok(())
+}
+
+/// A thousand appends at once wait for the disk, twenty times.
+#[expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+fn strict(
+    dir: &std::path::Path,
+    key_file: &std::path::Path,
+    entry: Entry<'_>,
+) -> Result<(), Box<dyn Error>> {
+    let mut config = LedgerConfig::new(dir, key_file);
+    config.promise = Promise::Strict;
+    let ledger = Ledger::open(config)?;
+    let began = Instant::now();
+    for _ in 0..20 {
+        let mut last = None;
+        for _ in 0..1000 {
+            last = Some(ledger.append(&[entry])?);
+        }
+        while let Some(receipt) = last
+            && !ledger.is_durable(receipt)?
+        {
+            std::thread::yield_now();
+        }
+    }
+    let stats = ledger.stats();
+    println!(
+        "strict, 1000 at once: {:?} a record, {} records in {} syncs, last sync {} us",
+        began.elapsed() / 20_000,
+        stats.records,
+        stats.fsyncs,
+        stats.last_fsync_us
     );
     ledger.close()?;
     Ok(())

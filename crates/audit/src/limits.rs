@@ -41,3 +41,10 @@ pub const MAX_SMALL_FILE: u64 = 16 << 10;
 
 /// Denied calls that a report lists one by one.
 pub const MAX_LISTED_DENIALS: usize = 1000;
+
+/// Names (agents, tables, reasons, …) that a report counts one by one; the rest are counted
+/// together.
+pub const MAX_REPORTED_NAMES: usize = 10_000;
+
+/// Forwarded requests whose end a report waits for at once.
+pub const MAX_UNSETTLED: usize = 1 << 20;

@@ -39,7 +39,6 @@ pub(crate) fn open(
     key: &Key,
     disk: Box<dyn Disk>,
 ) -> Result<(Shared, Recovery), LedgerError> {
-    make_folder(&config.dir)?;
     let mut recovery = Recovery::default();
     let (chain, lock, end) = choose(&config.dir, key, &mut recovery)?;
     let shared = share(config, key, disk, (chain, lock, end));
@@ -47,7 +46,8 @@ pub(crate) fn open(
     Ok((shared, recovery))
 }
 
-fn make_folder(dir: &Path) -> Result<(), LedgerError> {
+/// Makes the folder of a ledger, if there is none.
+pub(crate) fn make_folder(dir: &Path) -> Result<(), LedgerError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(LedgerError::io("create the folder", dir))
 }

@@ -1,6 +1,6 @@
 //! Records read back, typed, for reports and for judging them again.
 //!
-//! Reading does not verify: run [`verify`](crate::verify) first where it matters.
+//! Reading does not verify: run [`verify`](crate::verify()) first where it matters.
 
 use std::path::{Path, PathBuf};
 

@@ -69,7 +69,7 @@ pub struct AgentReport {
     pub tables: BTreeMap<String, Counts>,
     /// How often each reason was given.
     pub reasons: BTreeMap<String, u64>,
-    /// Its sessions.
+    /// Its sessions, counted up to a limit.
     pub sessions: u64,
     /// Its first request.
     pub first: Option<Timestamp>,
@@ -153,6 +153,15 @@ pub fn report(path: &Path, options: &ReportOptions) -> Result<Report, LedgerErro
 
 type AgentKey = (Option<String>, Option<String>);
 
+/// What names beyond the limit are counted under.
+const OTHERS: &str = "(others)";
+
+/// The count of a name; whoever chooses the names cannot make the report endless.
+fn count<V: Default>(counts: &mut BTreeMap<String, V>, name: String) -> &mut V {
+    let known = counts.len() < limits::MAX_REPORTED_NAMES || counts.contains_key(&name);
+    counts.entry(if known { name } else { OTHERS.to_owned() }).or_default()
+}
+
 #[derive(Default)]
 struct Collector {
     agents: BTreeMap<AgentKey, AgentReport>,
@@ -218,28 +227,38 @@ impl Collector {
         if !options.wants(decision) {
             return;
         }
-        let key = (decision.principal.agent.clone(), decision.principal.mission.clone());
-        if decision.decision == "allow" || decision.mode == Mode::Observe {
+        let key = self.key(decision);
+        let forwarded = decision.decision == "allow" || decision.mode == Mode::Observe;
+        if forwarded && self.open.len() < limits::MAX_UNSETTLED {
             self.open.insert(id(decision), key.clone());
         }
         let agent = self.agents.entry(key).or_default();
         agent.counts.add(&decision.decision, decision.mode);
         let operation = decision.facts.operation.name().to_owned();
-        agent.operations.entry(operation).or_default().add(&decision.decision, decision.mode);
+        count(&mut agent.operations, operation).add(&decision.decision, decision.mode);
         for table in tables(&decision.facts) {
-            agent.tables.entry(table).or_default().add(&decision.decision, decision.mode);
+            count(&mut agent.tables, table).add(&decision.decision, decision.mode);
         }
         for reason in &decision.reasons {
-            *agent.reasons.entry(reason.code.clone()).or_default() += 1;
+            *count(&mut agent.reasons, reason.code.clone()) += 1;
         }
-        agent.session_ids.insert(decision.session.clone());
+        if agent.session_ids.len() < limits::MAX_REPORTED_NAMES {
+            agent.session_ids.insert(decision.session.clone());
+        }
         agent.first = Some(agent.first.map_or(decision.ts, |first| first.min(decision.ts)));
         agent.last = Some(agent.last.map_or(decision.ts, |last| last.max(decision.ts)));
-        *self.policies.entry(decision.policy.clone()).or_default() += 1;
+        *count(&mut self.policies, decision.policy.clone()) += 1;
         *self.modes.entry(decision.mode.as_str()).or_default() += 1;
         if decision.decision != "allow" {
             self.denied(decision);
         }
+    }
+
+    fn key(&self, decision: &StoredDecision) -> AgentKey {
+        let key = (decision.principal.agent.clone(), decision.principal.mission.clone());
+        let known =
+            self.agents.len() < limits::MAX_REPORTED_NAMES || self.agents.contains_key(&key);
+        if known { key } else { (Some(OTHERS.to_owned()), None) }
     }
 
     fn denied(&mut self, decision: &StoredDecision) {
@@ -394,6 +413,14 @@ impl AgentReport {
     fn lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = label(self.agent.as_deref(), self.mission.as_deref());
         writeln!(f, "\n{} ({} sessions)", Shown(&who), self.sessions)?;
+        let Settlements { completed, failed, unfinished, rows, elapsed_ms } = self.settled;
+        if completed + failed + unfinished > 0 {
+            writeln!(
+                f,
+                "  {completed} completed, {failed} failed, {unfinished} unfinished; {rows} rows, \
+                 {elapsed_ms:.1} ms"
+            )?;
+        }
         table(f, "operation", &self.operations)?;
         table(f, "table", &self.tables)?;
         let mut reasons: Vec<_> = self.reasons.iter().collect();

@@ -242,6 +242,7 @@ pub(crate) fn failing(folder: &Folder) -> (Ledger, Arc<Faults>) {
 
 pub(crate) fn failing_with(config: LedgerConfig) -> (Ledger, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
+    crate::open::make_folder(&config.dir).unwrap();
     let key = Key::load_or_create(&config.key_file).unwrap();
     let opened = crate::open::open(config, &key, Box::new(Failing(Arc::clone(&faults)))).unwrap();
     (Ledger::start(opened).unwrap(), faults)
