@@ -1,9 +1,10 @@
 //! The chain: how a record is sealed, and how a sealed line is taken apart again.
 //!
 //! A line is `{"seq":N,…,"prev":"…","hmac":"…","hash":"…"}` and a newline. `prev` is the hash of
-//! the record before. `hmac` is over every byte of the line before `,"hmac"`, `hash` over every
-//! byte before `,"hash"`, the hmac included. Both are over the bytes as they stand in the file:
-//! nothing is ever serialised again to be checked.
+//! the record before. `hmac` is HMAC-SHA256 of the SHA-256 of every byte of the line before
+//! `,"hmac"`; `hash` is SHA-256 of every byte before `,"hash"`, the hmac included. Both are over the
+//! bytes as they stand in the file: nothing is ever serialised again to be checked. That the HMAC
+//! takes the digest lets one pass over the bytes serve both.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -46,9 +47,8 @@ impl Sealer {
     pub(crate) fn seal(&self, out: &mut Vec<u8>, start: usize, prev: &Hash) -> Hash {
         field(out, PREV, prev);
         let mut hasher = Sha256::new();
-        let signed = out.get(start..).unwrap_or_default();
-        let mac = self.mac(signed);
-        hasher.update(signed);
+        hasher.update(out.get(start..).unwrap_or_default());
+        let mac = self.mac(&hasher.clone().finalize());
         let signed_end = out.len();
         field(out, HMAC, &mac);
         hasher.update(out.get(signed_end..).unwrap_or_default());
@@ -85,7 +85,7 @@ pub(crate) struct Sealed<'a> {
     pub(crate) hash: Hash,
     mac: Hash,
     hashed: &'a [u8],
-    signed: &'a [u8],
+    signed_len: usize,
 }
 
 impl<'a> Sealed<'a> {
@@ -100,17 +100,20 @@ impl<'a> Sealed<'a> {
         let digits = digits.get(..end)?;
         let plain = matches!(digits.first(), Some(b'1'..=b'9'));
         let seq = std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()?;
-        Some(Self { seq, prev, hash, mac, hashed, signed })
+        Some(Self { seq, prev, hash, mac, hashed, signed_len: signed.len() })
     }
 
-    /// Whether the hash is the hash of the bytes.
-    pub(crate) fn hash_holds(&self) -> bool {
-        <Hash>::from(Sha256::digest(self.hashed)) == self.hash
-    }
-
-    /// Whether the keyed hash was made with the key of `sealer`.
-    pub(crate) fn mac_holds(&self, sealer: &Sealer) -> bool {
-        sealer.mac(self.signed) == self.mac
+    /// Whether the hash is the hash of the bytes, and, if there is a `sealer`, whether the keyed
+    /// hash was made with its key.
+    pub(crate) fn holds(&self, sealer: Option<&Sealer>) -> (bool, bool) {
+        let (signed, mac_field) =
+            self.hashed.split_at_checked(self.signed_len).unwrap_or((self.hashed, &[]));
+        let mut hasher = Sha256::new();
+        hasher.update(signed);
+        let mac_holds =
+            sealer.is_none_or(|sealer| sealer.mac(&hasher.clone().finalize()) == self.mac);
+        hasher.update(mac_field);
+        (<Hash>::from(hasher.finalize()) == self.hash, mac_holds)
     }
 }
 
@@ -134,15 +137,19 @@ mod tests {
         let line = out[begin..].strip_suffix(b"\n").unwrap();
         let sealed = Sealed::parse(line).unwrap();
         assert_eq!((sealed.seq, sealed.prev, sealed.hash), (42, GENESIS, hash));
-        assert!(sealed.hash_holds() && sealed.mac_holds(&sealer));
-        assert!(!sealed.mac_holds(&Sealer::new(&[8; 32])));
+        assert_eq!(sealed.holds(None), (true, true));
+        assert_eq!(sealed.holds(Some(&sealer)), (true, true));
+        assert_eq!(sealed.holds(Some(&Sealer::new(&[8; 32]))), (true, false));
         assert!(serde_json::from_slice::<serde_json::Value>(line).is_ok());
     }
 
     #[test]
     fn the_keyed_hash_is_hmac_sha256() {
-        // RFC 4231 has no case with a 32-byte key; this value is from `openssl dgst -hmac`.
+        // From `printf 'what do ya want for nothing?' | openssl dgst -sha256 -hmac kkk…k`.
         let mac = Sealer::new(&[b'k'; 32]).mac(b"what do ya want for nothing?");
-        assert_eq!(json::hex_text(&mac).len(), 64);
+        assert_eq!(
+            json::hex_text(&mac),
+            "4f63351605b85f42e803b30e42c1905fed065a563ff4295a47982e43f228e097"
+        );
     }
 }

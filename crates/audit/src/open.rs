@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,7 +209,7 @@ fn check_key_id(path: &Path, line: &[u8], key: &Key) -> Result<(), LedgerError> 
 }
 
 fn torn_after(path: &Path, tail: Tail) -> Result<Result<Tail, &'static str>, LedgerError> {
-    let rest = rest_of(path, tail.good_bytes).map_err(LedgerError::io("read", path))?;
+    let rest = walk::rest_of(path, tail.good_bytes).map_err(LedgerError::io("read", path))?;
     if !walk::is_torn(&rest) {
         return Ok(Err("its last segment was changed"));
     }
@@ -217,20 +217,12 @@ fn torn_after(path: &Path, tail: Tail) -> Result<Result<Tail, &'static str>, Led
     Ok(Ok(Tail { torn_bytes, ..tail }))
 }
 
-fn rest_of(path: &Path, from: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(from))?;
-    let mut rest = Vec::new();
-    file.read_to_end(&mut rest)?;
-    Ok(rest)
-}
-
 /// Keeps what is torn beside the segment, then shortens the segment, or removes it if no record
 /// is left in it.
 fn cut(path: &Path, tail: &Tail) -> Result<Option<Torn>, LedgerError> {
     let failed = || LedgerError::io("cut the unfinished record off", path);
     let torn = if tail.torn_bytes > 0 {
-        let rest = rest_of(path, tail.good_bytes).map_err(failed())?;
+        let rest = walk::rest_of(path, tail.good_bytes).map_err(failed())?;
         let kept = keep(path, &rest).map_err(failed())?;
         Some(Torn { segment: path.to_path_buf(), kept, bytes: tail.torn_bytes })
     } else {

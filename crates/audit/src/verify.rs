@@ -9,183 +9,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::chain::{GENESIS, Sealed, Sealer};
 use crate::checkpoint::{self, Mark, MarkFields, Mirror};
+use crate::findings::{Broken, BrokenKind, Verified, VerifiedChain};
 use crate::walk::{self, Flaw, Good, Kind, Line, Lines, Position};
 use crate::{ChainId, Key, Timestamp, json, open, segment};
-
-/// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BrokenKind {
-    /// The bytes of a record are not those that were written.
-    Edited,
-    /// Records stand in another order.
-    Reordered,
-    /// Records are missing in the middle.
-    Removed,
-    /// A record stands where none was written.
-    Inserted,
-    /// Records are missing at the end.
-    Truncated,
-    /// A segment is missing.
-    MissingSegment,
-    /// The last record is unfinished: a crash, most likely.
-    TornTail,
-    /// The ledger was made with another key.
-    WrongKey,
-    /// A checkpoint is missing or does not hold.
-    BadCheckpoint,
-    /// A file cannot be read.
-    Unreadable,
-}
-
-impl BrokenKind {
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Edited => "edited",
-            Self::Reordered => "reordered",
-            Self::Removed => "removed",
-            Self::Inserted => "inserted",
-            Self::Truncated => "truncated",
-            Self::MissingSegment => "missing segment",
-            Self::TornTail => "torn tail",
-            Self::WrongKey => "wrong key",
-            Self::BadCheckpoint => "bad checkpoint",
-            Self::Unreadable => "unreadable",
-        }
-    }
-
-    /// What to do about it.
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::Edited
-            | Self::Reordered
-            | Self::Removed
-            | Self::Inserted
-            | Self::Truncated
-            | Self::MissingSegment => {
-                "somebody who can write to the ledger's folder did this: keep the folder as it is, \
-                 compare it with a copy, and do not trust what follows the named record"
-            }
-            Self::TornTail => {
-                "a crash leaves this: start the ledger once, which cuts the unfinished record off, \
-                 keeps it beside the segment and records that it did"
-            }
-            Self::WrongKey => "name the key file that the ledger was made with",
-            Self::BadCheckpoint => {
-                "the checkpoint and the records disagree: compare the folder with a copy, and the \
-                 public key with one that was kept elsewhere"
-            }
-            Self::Unreadable => "mend the permissions or the disk, and verify again",
-        }
-    }
-}
-
-/// Where a ledger first deviates from what was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Broken {
-    /// What is wrong.
-    pub kind: BrokenKind,
-    /// In which file.
-    pub file: PathBuf,
-    /// In which line, from 1; 0 if it is about the whole file.
-    pub line: u64,
-    /// The number of the record, if it can be told.
-    pub seq: Option<u64>,
-    /// In words.
-    pub detail: String,
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if self.line > 0 {
-            write!(f, ":{}", self.line)?;
-        }
-        write!(f, ": {}: ", self.kind.as_str())?;
-        if let Some(seq) = self.seq {
-            write!(f, "record {seq}: ")?;
-        }
-        write!(f, "{}\n  help: {}", self.detail, self.kind.remedy())
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// A chain that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct VerifiedChain {
-    /// Its name.
-    pub chain: String,
-    /// Segments.
-    pub segments: u64,
-    /// Records.
-    pub records: u64,
-    /// Number of its first record; more than 1 if only a later segment was verified.
-    pub first_seq: u64,
-    /// Number of its last record.
-    pub last_seq: u64,
-    /// Hash of its last record.
-    pub head: String,
-    /// Time of its first record.
-    pub first_ts: Option<String>,
-    /// Time of its last record.
-    pub last_ts: Option<String>,
-    /// Checkpoints whose signature holds.
-    pub checkpoints: u64,
-    /// Up to here the signed checkpoint beside the segments covers it.
-    pub covered_upto: Option<u64>,
-    /// Unfinished records that were cut off after crashes.
-    pub recovered: u64,
-    /// Whether a process writes it at this moment.
-    pub live: bool,
-}
-
-/// A ledger that holds.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Verified {
-    /// Its chains.
-    pub chains: Vec<VerifiedChain>,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Whether the keyed hashes were checked.
-    pub keyed: bool,
-}
-
-impl fmt::Display for Verified {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chain in &self.chains {
-            write!(
-                f,
-                "chain {}: {} records ({} to {}) in {} segments, {} checkpoints",
-                chain.chain,
-                chain.records,
-                chain.first_seq,
-                chain.last_seq,
-                chain.segments,
-                chain.checkpoints
-            )?;
-            if chain.recovered > 0 {
-                write!(f, ", {} recoveries after a crash", chain.recovered)?;
-            }
-            match chain.covered_upto {
-                Some(seq) => write!(f, ", signed up to {seq}")?,
-                None => f.write_str(", no signed checkpoint beside it")?,
-            }
-            f.write_str(if chain.live { ", being written\n" } else { "\n" })?;
-            writeln!(f, "  head {}", chain.head)?;
-        }
-        f.write_str(if self.keyed {
-            "every record carries its keyed hash"
-        } else {
-            "links, hashes and signatures hold; keyed hashes were not checked (no key given)"
-        })
-    }
-}
 
 /// Checks a folder (every chain in it) or one segment. Without a key the public key beside the
 /// ledger is believed; see [`verify_pinned`].
@@ -350,7 +180,8 @@ impl<'k> Walk<'k> {
         while number <= last {
             let path = segment::path(&self.dir, self.chain, number);
             if !path.exists() {
-                return Err(self.missing(&path));
+                self.missing(&path)?;
+                break;
             }
             self.segment(number, &path, number == last)?;
             // A process that writes meanwhile may have started one that was not listed.
@@ -368,10 +199,28 @@ impl<'k> Walk<'k> {
         Ok(Some(self.finish()))
     }
 
-    fn missing(&self, path: &Path) -> Broken {
-        let after = self.position.map_or(0, |position| position.seq);
-        let detail = format!("the records after {after} are in a segment that is not there");
-        broken(BrokenKind::MissingSegment, path, detail)
+    /// A segment that is not there: taken away, unless it is the one that the end of the last
+    /// segment promises and nothing signed is in it.
+    fn missing(&mut self, path: &Path) -> Result<(), Broken> {
+        let last = self.position.map_or(0, |position| position.seq);
+        let signed = self.mark.is_some_and(|mark| mark.seq > last);
+        if signed || self.rotated_to.is_none() || self.later_segment(path) {
+            let detail = format!("the records after {last} are in a segment that is not there");
+            return Err(broken(BrokenKind::MissingSegment, path, detail));
+        }
+        self.live = open::is_live(&self.dir, self.chain);
+        if self.live {
+            return Ok(());
+        }
+        let detail = "the segment before says that it follows, and it was never made (a crash?)";
+        Err(broken(BrokenKind::TornTail, path, detail))
+    }
+
+    fn later_segment(&self, path: &Path) -> bool {
+        let number = segment::parse(path).map_or(0, |(_, number)| number);
+        segment::list(&self.dir).is_ok_and(|chains| {
+            chains.get(&self.chain).is_some_and(|paths| paths.range(number..).next().is_some())
+        })
     }
 
     /// Nothing may be missing at the end.
@@ -572,7 +421,7 @@ impl<'k> Walk<'k> {
         let mut found = Broken { line: line.number, seq, ..broken(BrokenKind::Edited, path, "") };
         let (kind, detail) = match flaw {
             Flaw::Unfinished => self.unfinished(is_last),
-            Flaw::Form if is_last && walk::is_torn(line.bytes) && line.bytes.contains(&0) => {
+            Flaw::Form | Flaw::Hash if is_last && looks_torn(path, line.offset) => {
                 self.unfinished(is_last)
             }
             Flaw::Form => (BrokenKind::Edited, "the line does not have the form of a record"),
@@ -627,6 +476,11 @@ fn broken(kind: BrokenKind, file: &Path, detail: impl Into<String>) -> Broken {
     Broken { kind, file: file.to_path_buf(), line: 0, seq: None, detail: detail.into() }
 }
 
+/// Whether opening would take the rest of the segment for what a crash left.
+fn looks_torn(path: &Path, offset: u64) -> bool {
+    walk::rest_of(path, offset).is_ok_and(|rest| walk::is_torn(&rest))
+}
+
 /// Whether the record that should have come stands further down in the same segment.
 fn stands_later(lines: &mut Lines, expected: u64) -> bool {
     while let Ok(Some(line)) = lines.next() {
@@ -656,4 +510,340 @@ fn time_text(bytes: &[u8]) -> Option<String> {
         .ok()
         .filter(|text| Timestamp::parse(text).is_some())
         .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::{Folder, Sample, with_extension, written};
+    use crate::{Ledger, limits};
+
+    /// A ledger of one segment: opened, checkpoint, eight decisions, checkpoint.
+    fn ledger() -> (Folder, Key, Vec<String>) {
+        let folder = Folder::new();
+        let key = written(&folder, 8);
+        let text = fs::read_to_string(&folder.segments()[0]).unwrap();
+        let lines = text.lines().map(str::to_owned).collect();
+        (folder, key, lines)
+    }
+
+    fn store(folder: &Folder, lines: &[String]) {
+        fs::write(&folder.segments()[0], lines.join("\n") + "\n").unwrap();
+    }
+
+    fn found(folder: &Folder, key: Option<&Key>) -> (BrokenKind, u64, Option<u64>) {
+        let broken = verify(&folder.ledger(), key).unwrap_err();
+        let text = broken.to_string();
+        assert!(text.contains("help: ") && text.contains(broken.kind.as_str()), "{text}");
+        (broken.kind, broken.line, broken.seq)
+    }
+
+    /// Makes the hashes anew from a line on, as somebody without the key can.
+    fn rehash(lines: &mut [String], from: usize) {
+        use sha2::{Digest, Sha256};
+        let mut prev: Option<String> = None;
+        for line in &mut lines[from..] {
+            if let Some(prev) = &prev {
+                let at = line.rfind(",\"prev\":\"").unwrap() + 9;
+                line.replace_range(at..at + 64, prev);
+            }
+            let at = line.rfind(",\"hash\":\"").unwrap();
+            let hash: [u8; 32] = Sha256::digest(&line.as_bytes()[..at]).into();
+            let hash = json::hex_text(&hash);
+            line.replace_range(at + 9..at + 73, &hash);
+            prev = Some(hash);
+        }
+    }
+
+    #[test]
+    fn an_edit_of_any_field_is_found() {
+        let (folder, key, lines) = ledger();
+        let value: serde_json::Value = serde_json::from_str(&lines[5]).unwrap();
+        let names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        assert!(names.len() > 20);
+        for name in names {
+            let at = lines[5].find(&format!("\"{name}\":")).unwrap() + name.len() + 4;
+            let mut bytes = lines[5].clone().into_bytes();
+            bytes[at] = if bytes[at] == b'1' { b'2' } else { b'1' };
+            let mut edited = lines.clone();
+            edited[5] = String::from_utf8(bytes).unwrap();
+            store(&folder, &edited);
+            for key in [Some(&key), None] {
+                let (kind, line, _) = found(&folder, key);
+                assert_eq!((kind, line), (BrokenKind::Edited, 6), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn swapped_records_are_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.swap(4, 6);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Reordered, 5, Some(7)));
+        assert_eq!(found(&folder, None), (BrokenKind::Reordered, 5, Some(7)));
+    }
+
+    #[test]
+    fn a_removed_record_is_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.remove(4);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Removed, 5, Some(6)));
+    }
+
+    #[test]
+    fn removed_first_records_are_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.drain(..2);
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Removed, 1, Some(3)));
+    }
+
+    #[test]
+    fn a_copied_record_is_found() {
+        let (folder, key, mut lines) = ledger();
+        lines.insert(6, lines[3].clone());
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Inserted, 7, Some(4)));
+    }
+
+    #[test]
+    fn a_record_of_another_chain_is_found() {
+        let (folder, key, mut lines) = ledger();
+        let other = Folder::new();
+        fs::copy(folder.key_file(), other.key_file()).unwrap();
+        written(&other, 8);
+        let text = fs::read_to_string(&other.segments()[0]).unwrap();
+        lines[5] = text.lines().nth(5).unwrap().to_owned();
+        store(&folder, &lines);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Inserted, 6, Some(6)));
+    }
+
+    #[test]
+    fn a_cut_tail_is_found() {
+        let (folder, key, lines) = ledger();
+        for kept in 1..lines.len() {
+            store(&folder, &lines[..kept]);
+            for key in [Some(&key), None] {
+                let (kind, _, seq) = found(&folder, key);
+                assert_eq!((kind, seq), (BrokenKind::Truncated, Some(kept as u64 + 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tail_cut_inside_a_record_is_found() {
+        let (folder, key, lines) = ledger();
+        let whole = fs::read(&folder.segments()[0]).unwrap();
+        fs::write(&folder.segments()[0], &whole[..whole.len() - lines[10].len() / 2]).unwrap();
+        // The signed checkpoint covers more: not a crash.
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+        // With nothing signed beyond it, it may be one.
+        fs::write(&folder.segments()[0], &whole).unwrap();
+        let mut longer = whole;
+        longer.extend_from_slice(b"{\"seq\":12,\"ts\"");
+        fs::write(&folder.segments()[0], &longer).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::TornTail);
+    }
+
+    fn rotated() -> (Folder, Key) {
+        let folder = Folder::new();
+        let mut config = folder.config();
+        config.segment_bytes = limits::MIN_SEGMENT_BYTES;
+        let sample = Sample::new("users");
+        let ledger = Ledger::open(config).unwrap();
+        for _ in 0..12 {
+            assert_eq!(ledger.append(&[sample.allowed()]).unwrap().count(), 1);
+        }
+        ledger.close().unwrap();
+        let key = folder.key();
+        assert!(folder.segments().len() > 3);
+        (folder, key)
+    }
+
+    #[test]
+    fn a_missing_segment_is_found() {
+        for position in [0, 1] {
+            let (folder, key) = rotated();
+            fs::remove_file(&folder.segments()[position]).unwrap();
+            assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+        }
+        let (folder, key) = rotated();
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+        // Also one that no other names: the checkpoint does.
+        let folder = Folder::new();
+        written(&folder, 1);
+        let key = written(&folder, 1);
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+        fs::remove_file(folder.segments().pop().unwrap()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+    }
+
+    #[test]
+    fn a_crash_between_two_segments_is_told_apart() {
+        let folder = Folder::new();
+        let mut config = folder.config();
+        config.segment_bytes = limits::MIN_SEGMENT_BYTES;
+        let sample = Sample::new("users");
+        let (ledger, faults) = crate::testing::failing_with(config);
+        faults.create.store(true, std::sync::atomic::Ordering::SeqCst);
+        while ledger.append(&[sample.allowed()]).is_ok() {}
+        drop(ledger);
+        let broken = verify(&folder.ledger(), Some(&folder.key())).unwrap_err();
+        assert_eq!(broken.kind, BrokenKind::TornTail, "{broken}");
+        Ledger::open(folder.config()).unwrap().close().unwrap();
+        verify(&folder.ledger(), Some(&folder.key())).unwrap();
+    }
+
+    #[test]
+    fn a_cut_middle_segment_is_found() {
+        let (folder, key) = rotated();
+        let path = folder.segments()[1].clone();
+        let text = fs::read_to_string(&path).unwrap();
+        let kept: Vec<_> = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+        fs::write(&path, kept.concat()).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+        fs::write(&path, "").unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+        fs::write(&path, &text.as_bytes()[..text.len() - 9]).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
+    }
+
+    #[test]
+    fn renamed_segments_are_found() {
+        let (folder, key) = rotated();
+        let segments = folder.segments();
+        let aside = folder.ledger().join("aside");
+        fs::rename(&segments[1], &aside).unwrap();
+        fs::rename(&segments[2], &segments[1]).unwrap();
+        fs::rename(&aside, &segments[2]).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Removed);
+    }
+
+    #[test]
+    fn a_wrong_key_is_told_apart_from_an_edit() {
+        let (folder, _, _) = ledger();
+        let wrong = Key::from_bytes([9; 32]);
+        assert_eq!(found(&folder, Some(&wrong)).0, BrokenKind::WrongKey);
+        fs::remove_file(&with_extension(&folder.ledger(), "pub")[0]).unwrap();
+        fs::remove_file(&with_extension(&folder.ledger(), "checkpoint")[0]).unwrap();
+        assert_eq!(found(&folder, Some(&wrong)).0, BrokenKind::WrongKey);
+    }
+
+    #[test]
+    fn a_forger_without_the_key_is_found() {
+        let (folder, key, lines) = ledger();
+        let mut forged = lines.clone();
+        forged[5] = forged[5].replace("\"decision\":\"allow\"", "\"decision\":\"deny\"");
+        // One record made anew: the next one does not follow it.
+        let mut one = forged.clone();
+        rehash(&mut one[..6], 5);
+        store(&folder, &one);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Edited, 6, Some(6)));
+        assert_eq!(found(&folder, None), (BrokenKind::Edited, 6, Some(6)));
+        // All that follow made anew: the checkpoint covers other records.
+        rehash(&mut forged, 5);
+        store(&folder, &forged);
+        assert_eq!(found(&folder, Some(&key)), (BrokenKind::Edited, 6, Some(6)));
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+        // And the tail with the checkpoint taken away.
+        store(&folder, &forged[..10]);
+        assert_eq!(found(&folder, None).0, BrokenKind::Truncated);
+    }
+
+    #[test]
+    fn a_ledger_made_anew_with_another_key_needs_the_pinned_public_key() {
+        let (folder, key, _) = ledger();
+        verify_pinned(&folder.ledger(), &key.public()).unwrap();
+        let broken = verify_pinned(&folder.ledger(), &Key::from_bytes([1; 32]).public());
+        assert_eq!(broken.unwrap_err().kind, BrokenKind::WrongKey);
+    }
+
+    #[test]
+    fn a_checkpoint_file_that_is_missing_or_changed_is_found() {
+        let (folder, key, _) = ledger();
+        let path = with_extension(&folder.ledger(), "checkpoint")[0].clone();
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace("\"covers\":11", "\"covers\":10")).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::BadCheckpoint);
+        fs::write(&path, "{}").unwrap();
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
+    }
+
+    #[test]
+    fn other_files_and_unknown_paths_are_told_apart() {
+        let (folder, key, _) = ledger();
+        fs::write(folder.ledger().join("notes.txt"), "x").unwrap();
+        verify(&folder.ledger(), Some(&key)).unwrap();
+        assert_eq!(
+            verify(&folder.ledger().join("notes.txt"), None).unwrap_err().kind,
+            BrokenKind::Unreadable
+        );
+        assert_eq!(
+            verify(&folder.ledger().join("nothing"), None).unwrap_err().kind,
+            BrokenKind::Unreadable
+        );
+    }
+
+    type Made = (Folder, Key, Vec<(PathBuf, Vec<u8>)>);
+
+    /// A ledger of two segments for the property: made once.
+    fn sample_ledger() -> &'static Made {
+        static LEDGER: std::sync::OnceLock<Made> = std::sync::OnceLock::new();
+        LEDGER.get_or_init(|| {
+            let folder = Folder::new();
+            written(&folder, 2);
+            let key = written(&folder, 2);
+            let mut files = folder.segments();
+            files.extend(with_extension(&folder.ledger(), "checkpoint"));
+            files.extend(with_extension(&folder.ledger(), "pub"));
+            let files = files.into_iter().map(|path| (path.clone(), fs::read(path).unwrap()));
+            let files = files.collect();
+            (folder, key, files)
+        })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(500))]
+        #[test]
+        fn verify_finds_any_single_byte_flip(
+            file in proptest::prelude::any::<proptest::sample::Index>(),
+            at in proptest::prelude::any::<proptest::sample::Index>(),
+            flip in 1..=255_u8,
+            keyed: bool,
+        ) {
+            let (folder, key, files) = sample_ledger();
+            let (path, bytes) = &files[file.index(files.len())];
+            let mut changed = bytes.clone();
+            let at = at.index(bytes.len());
+            changed[at] ^= flip;
+            // White space around a public key, or in and after a checkpoint, means nothing.
+            let end_of_side_file = path.extension().is_none_or(|e| e != "jsonl")
+                && changed.trim_ascii() == bytes.trim_ascii();
+            fs::write(path, &changed).unwrap();
+            let outcome = verify(&folder.ledger(), keyed.then_some(key));
+            fs::write(path, bytes).unwrap();
+            proptest::prop_assert!(
+                outcome.is_err() != end_of_side_file,
+                "byte {} of {} changed to {}: {:?}", at, path.display(), changed[at], outcome
+            );
+        }
+
+        /// Any bytes in a segment: an answer, never a panic.
+        #[test]
+        fn verification_is_total(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..2000)) {
+            let folder = Folder::new();
+            let path = folder.ledger().join("00000001-000001.jsonl");
+            fs::create_dir_all(folder.ledger()).unwrap();
+            fs::write(path, bytes).unwrap();
+            proptest::prop_assert!(verify(&folder.ledger(), None).is_err());
+        }
+    }
 }

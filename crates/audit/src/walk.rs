@@ -4,11 +4,14 @@
 //! pieces and never copies a line that lies within one.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::chain::{Hash, Sealed, Sealer};
 use crate::limits;
+
+/// Room for number, time and seal of the longest record.
+const ENVELOPE: usize = 1 << 10;
 
 /// The lines of a file.
 pub(crate) struct Lines {
@@ -17,6 +20,7 @@ pub(crate) struct Lines {
     start: usize,
     end: usize,
     at_end: bool,
+    chunk: usize,
     /// Offset in the file of the next line.
     pub(crate) offset: u64,
     number: u64,
@@ -30,12 +34,24 @@ pub(crate) struct Line<'a> {
     pub(crate) complete: bool,
     /// Its number, from 1.
     pub(crate) number: u64,
+    /// Where in the file it starts.
+    pub(crate) offset: u64,
 }
 
 impl Lines {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        Ok(Self { file, buffer: Vec::new(), start: 0, end: 0, at_end: false, offset: 0, number: 0 })
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        Ok(Self {
+            file,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            at_end: false,
+            chunk: len.saturating_add(1).min(limits::READ_CHUNK),
+            offset: 0,
+            number: 0,
+        })
     }
 
     /// The next line; a line longer than any record comes in pieces that are not complete.
@@ -48,7 +64,7 @@ impl Lines {
                 return Ok(Some(self.take(searched + at, true)));
             }
             searched = window.len();
-            if self.at_end || searched > limits::MAX_RECORD_BYTES {
+            if self.at_end || searched > limits::MAX_RECORD_BYTES + ENVELOPE {
                 return Ok((searched > 0).then(|| self.take(searched, false)));
             }
             self.fill()?;
@@ -58,19 +74,20 @@ impl Lines {
     fn take(&mut self, len: usize, complete: bool) -> Line<'_> {
         let start = self.start;
         let taken = len + usize::from(complete);
+        let offset = self.offset;
         self.start += taken;
         self.offset = self.offset.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
         self.number = self.number.saturating_add(1);
         let bytes = self.buffer.get(start..start + len).unwrap_or_default();
-        Line { bytes, complete, number: self.number }
+        Line { bytes, complete, number: self.number, offset }
     }
 
     fn fill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.buffer.len() < self.end + limits::READ_CHUNK {
-            self.buffer.resize(self.end + limits::READ_CHUNK, 0);
+        if self.buffer.len() < self.end + self.chunk {
+            self.buffer.resize(self.end + self.chunk, 0);
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let taken = loop {
@@ -172,7 +189,8 @@ pub(crate) fn check<'a>(
     let (Some(sealed), Some(kind)) = (sealed, Kind::of(line.bytes)) else {
         return flaw(Flaw::Form);
     };
-    if !sealed.hash_holds() {
+    let (hash_holds, mac_holds) = sealed.holds(sealer);
+    if !hash_holds {
         return flaw(Flaw::Hash);
     }
     if let Some(position) = position {
@@ -184,7 +202,7 @@ pub(crate) fn check<'a>(
             return flaw(Flaw::Behind);
         }
     }
-    if sealer.is_some_and(|sealer| !sealed.mac_holds(sealer)) {
+    if !mac_holds {
         return flaw(Flaw::Key);
     }
     if position.is_some_and(|position| sealed.prev != position.head) {
@@ -192,6 +210,15 @@ pub(crate) fn check<'a>(
     }
     let Sealed { seq, prev, hash, .. } = sealed;
     Ok(Good { line: line.bytes, kind, seq, prev, hash })
+}
+
+/// Everything in a file from an offset on.
+pub(crate) fn rest_of(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest)?;
+    Ok(rest)
 }
 
 /// Whether what follows the last good record can be what a crash leaves: an unfinished line, or,

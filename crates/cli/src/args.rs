@@ -159,7 +159,13 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) explain: bool,
     /// The statement or statements, as one submission
-    #[arg(short = 'c', long = "command", value_name = "SQL", conflicts_with = "sources")]
+    #[arg(
+        short = 'c',
+        long = "command",
+        value_name = "SQL",
+        conflicts_with = "sources",
+        allow_hyphen_values = true
+    )]
     pub(crate) sql: Option<String>,
     /// Files with SQL (each is one submission) or, if named `*.jsonl`, with one question a line;
     /// standard input if there is none

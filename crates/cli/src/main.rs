@@ -27,7 +27,13 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let environment = Environment::of_process();
-    let style = Style::choose(cli.color, &environment);
+    let style = match Style::choose(cli.color, &environment) {
+        Ok(style) => style,
+        Err(problem) => {
+            output::complain(format_args!("portcullis: {problem}"));
+            return Answer::Incomplete.exit_code();
+        }
+    };
     let surroundings = Surroundings { environment, style };
     match run(cli.command, &surroundings) {
         Ok(answer) => answer.exit_code(),

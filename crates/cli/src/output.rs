@@ -8,7 +8,7 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use crate::args::ColorChoice;
-use crate::config::layers::Environment;
+use crate::config::layers::{Environment, Problem};
 
 /// Buffered standard output. A reader that has gone away is an error of kind `BrokenPipe`, which
 /// `main` ends quietly.
@@ -55,16 +55,28 @@ pub(crate) enum Color {
 
 impl Style {
     /// Flag, then variable, then what standard output is.
-    pub(crate) fn choose(flag: Option<ColorChoice>, environment: &Environment) -> Self {
-        let variable = environment.get("PORTCULLIS_COLOR").ok().flatten();
-        let choice = flag.or_else(|| {
-            variable.and_then(|text| <ColorChoice as clap::ValueEnum>::from_str(text, true).ok())
-        });
-        match choice {
-            Some(ColorChoice::Always) => Self::Color,
-            Some(ColorChoice::Never) => Self::Plain,
-            Some(ColorChoice::Auto) | None => Self::automatic(environment),
-        }
+    pub(crate) fn choose(
+        flag: Option<ColorChoice>,
+        environment: &Environment,
+    ) -> Result<Self, Problem> {
+        let choice = match flag {
+            Some(choice) => choice,
+            None => Self::variable(environment)?,
+        };
+        Ok(match choice {
+            ColorChoice::Always => Self::Color,
+            ColorChoice::Never => Self::Plain,
+            ColorChoice::Auto => Self::automatic(environment),
+        })
+    }
+
+    fn variable(environment: &Environment) -> Result<ColorChoice, Problem> {
+        const NAME: &str = "PORTCULLIS_COLOR";
+        let Some(text) = environment.get(NAME)? else { return Ok(ColorChoice::Auto) };
+        <ColorChoice as clap::ValueEnum>::from_str(text, true).map_err(|_clap_says_less| Problem {
+            place: NAME.to_owned(),
+            message: format!("expected `auto`, `always` or `never`, not `{text}`"),
+        })
     }
 
     fn automatic(environment: &Environment) -> Self {
@@ -143,10 +155,13 @@ mod tests {
     #[test]
     fn colours_are_off_unless_wanted() {
         let none = Environment::default();
-        assert_eq!(Style::choose(Some(ColorChoice::Never), &none), Style::Plain);
-        assert_eq!(Style::choose(Some(ColorChoice::Always), &none), Style::Color);
+        assert_eq!(Style::choose(Some(ColorChoice::Never), &none), Ok(Style::Plain));
+        assert_eq!(Style::choose(Some(ColorChoice::Always), &none), Ok(Style::Color));
         let variable = [("PORTCULLIS_COLOR", "always")].into_iter().collect();
-        assert_eq!(Style::choose(None, &variable), Style::Color);
+        assert_eq!(Style::choose(None, &variable), Ok(Style::Color));
+        assert_eq!(Style::choose(Some(ColorChoice::Never), &variable), Ok(Style::Plain));
+        let wrong = [("PORTCULLIS_COLOR", "blue")].into_iter().collect();
+        assert!(Style::choose(None, &wrong).is_err());
         assert_eq!(Style::Plain.paint(Color::Red, "x").to_string(), "x");
         assert_eq!(Style::Color.paint(Color::Red, "x").to_string(), "\u{1b}[31mx\u{1b}[0m");
     }

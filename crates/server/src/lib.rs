@@ -106,7 +106,7 @@ pub(crate) struct Shared {
 /// Whatever keeps a door from opening.
 pub fn run(settings: Settings) -> Result<(), Error> {
     let loaded = reload::load(&settings.policy_path)?;
-    for warning in loaded.warnings.iter() {
+    for warning in &loaded.warnings {
         tracing::warn!(%warning, "policy warning");
     }
     let ledger = Ledger::open(settings.ledger.clone())?;

@@ -71,7 +71,7 @@ pub(crate) async fn watch(shared: Arc<Shared>, mut hangup: Signal) {
 fn install(shared: &Shared, path: &Path, text: &str) {
     match Policy::load(&path.display().to_string(), text) {
         Ok(loaded) => {
-            for warning in loaded.warnings.iter() {
+            for warning in &loaded.warnings {
                 tracing::warn!(%warning, "policy warning");
             }
             let in_force = InForce::new(loaded.policy);

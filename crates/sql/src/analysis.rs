@@ -1,14 +1,18 @@
 //! From bytes to statements: encoding, parse, one walk per statement, names resolved in order.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use model::{SqlFacts, Unknown};
+use model::{Operation, SettingChange, SqlFacts, Unknown};
 
-use crate::context::{Context, Encoding};
-use crate::{limits, parse, walk};
+use crate::context::{Context, Encoding, SearchPaths};
+use crate::findings::Findings;
+use crate::walk::{self, Environment};
+use crate::{limits, ops, parse};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -166,6 +170,24 @@ impl Statement {
         Cow::Owned(facts)
     }
 
+    /// What runs under a name may change `search_path` too.
+    fn admit_path_change(&mut self) {
+        let tells = self.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_)));
+        let defines = self
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Prepare { .. } | Effect::Declare { .. }));
+        let changes = self.facts.settings.known().is_none_or(|settings| {
+            settings.iter().any(|setting| {
+                matches!(setting.name.as_str(), "search_path" | "*" | "all")
+                    && setting.change != SettingChange::Stored
+            })
+        });
+        if changes && !tells && !defines && self.facts.operation != Operation::Explain {
+            self.effects.push(Effect::SearchPath(NewSearchPath::Unknown));
+        }
+    }
+
     /// Names that it runs and that no earlier statement of the submission makes.
     pub fn references(&self) -> &[NameRef] {
         &self.references
@@ -185,7 +207,9 @@ impl Statement {
 /// Takes a submission apart. Total: any bytes give at least one statement.
 pub fn analyze(text: &[u8], context: &Context<'_>) -> Analysis {
     match readable(text, context) {
-        Ok(text) => analyze_text(text, context),
+        // The parser's typed accessors panic on a tree that belies their types: that is unknown too.
+        Ok(text) => catch_unwind(|| analyze_text(text, context))
+            .unwrap_or_else(|_panic| Analysis::unknown(text.len(), Unknown::UnknownStatement)),
         Err(why) => Analysis::unknown(text.len(), why),
     }
 }
@@ -213,32 +237,99 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         Ok(tree) => tree,
         Err(message) => return Analysis::failed(text.len(), message),
     };
+    let nodes_left = Cell::new(limits::MAX_NODES);
     let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();
+    let mut paths = Paths::new(*context);
     let mut statements = Vec::new();
     for raw in tree.statements() {
         if statements.len() == limits::MAX_STATEMENTS {
             return Analysis::unknown(text.len(), Unknown::TooComplex);
         }
-        let mut found = walk::statement(raw.stmt(), context);
-        found.references.retain(|reference| match names.get(reference) {
-            Some(definition) => {
-                found.facts.absorb(definition);
-                false
-            }
-            None => true,
-        });
-        remember(&mut names, &found.effects);
-        statements.push(Statement {
-            facts: found.facts,
-            references: found.references,
-            effects: found.effects,
-            range: range(raw.stmt_location, raw.stmt_len, text.len()),
-        });
+        let root = raw.stmt();
+        let found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
+        let statement = resolved(root, found, &names);
+        remember(&mut names, &statement.effects);
+        paths.follow(&statement.effects);
+        let range = range(raw.stmt_location, raw.stmt_len, text.len());
+        statements.push(Statement { range, ..statement });
     }
     if statements.is_empty() {
         statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));
     }
     Analysis { statements, error: None }
+}
+
+/// Turns findings into a statement; names that earlier statements made are looked up here.
+fn resolved(
+    root: parse::Node<'_>,
+    mut found: Findings,
+    names: &HashMap<NameRef, Arc<SqlFacts>>,
+) -> Statement {
+    let mut references = std::mem::take(&mut found.references);
+    let effects = std::mem::take(&mut found.effects);
+    let operation = ops::operation(root).unwrap_or(Operation::Unknown);
+    let mut facts = found.into_facts(operation, ops::transaction_step(root));
+    references.sort_unstable();
+    references.dedup();
+    references.retain(|reference| match names.get(reference) {
+        Some(definition) => {
+            facts.absorb(definition);
+            false
+        }
+        None => true,
+    });
+    let mut statement = Statement { facts, references, effects, range: 0..0 };
+    statement.admit_path_change();
+    statement
+}
+
+/// The search paths that may be in force as the submission proceeds.
+struct Paths<'c> {
+    given: Context<'c>,
+    possible: Option<Vec<Vec<String>>>,
+    changed: bool,
+}
+
+impl<'c> Paths<'c> {
+    fn new(given: Context<'c>) -> Self {
+        Self { given, possible: None, changed: false }
+    }
+
+    fn context(&self) -> Context<'_> {
+        let search_paths = match (&self.possible, self.changed) {
+            (Some(paths), _) => SearchPaths::Possible(paths),
+            (None, true) => SearchPaths::Unknown,
+            (None, false) => self.given.search_paths,
+        };
+        Context { search_paths, ..self.given }
+    }
+
+    /// A changed path is one more possibility: a COMMIT or ROLLBACK may bring the old one back.
+    fn follow(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let Effect::SearchPath(path) = effect else { continue };
+            let known = match self.context().search_paths {
+                SearchPaths::Possible(paths) => Some(paths.to_vec()),
+                SearchPaths::Unknown => None,
+            };
+            let added = match path {
+                NewSearchPath::Schemas(schemas) if !schemas.iter().any(|name| name == "$user") => {
+                    Some(schemas.clone())
+                }
+                NewSearchPath::Schemas(_) | NewSearchPath::Reset | NewSearchPath::Unknown => None,
+            };
+            self.changed = true;
+            self.possible = match (known, added) {
+                (Some(mut paths), Some(added)) => {
+                    if !paths.contains(&added) {
+                        paths.push(added);
+                    }
+                    Some(paths)
+                }
+                (Some(_), None) | (None, Some(_) | None) => None,
+            };
+        }
+    }
 }
 
 /// A length of 0 means "to the end".

@@ -10,12 +10,25 @@
 
 mod analysis;
 pub mod builtin;
+mod calls;
 mod children;
 mod context;
+mod ddl;
+mod findings;
 pub mod limits;
+mod literal;
+mod names;
 mod ops;
 mod options;
 mod parse;
+mod parts;
+mod predicate;
+mod resolve;
+mod routine;
+mod scope;
+mod settings;
+mod statements;
+mod value;
 mod walk;
 
 pub use analysis::{

@@ -17,3 +17,9 @@ pub const MAX_CTES_IN_SCOPE: u32 = 500;
 
 /// Most texts inside texts: `query_to_xml('select query_to_xml(…)')`, function bodies.
 pub const MAX_NESTED_TEXTS: u32 = 8;
+
+/// Deepest condition that constant folding reads; below it the WHERE guard has no answer.
+pub const MAX_PREDICATE_DEPTH: u32 = 100;
+
+/// Most nodes that are searched for a column before a condition counts as depending on the row.
+pub const MAX_PREDICATE_NODES: usize = 10_000;

@@ -1,58 +1,266 @@
-//! The walk: one statement in, its facts out. Iterative, total, bounded.
+//! The walk: one statement in, its findings out.
+//!
+//! What is here: the stack, the scopes, the dispatch. What statements and calls mean is in
+//! [`crate::statements`] and [`crate::calls`]. Invariants: iterative and bounded; every child of
+//! every node is visited unless its statement argues why not; a bound that is reached makes
+//! everything unknown.
 
-use model::{Access, Fact, FunctionUse, RelationName, RelationUse, Schemas, SqlFacts, Unknown};
+use std::cell::Cell;
+use std::collections::HashSet;
 
-use crate::analysis::{Effect, NameRef};
+use model::{Access, Operation, RelationUse, Unknown};
+
 use crate::children::each_child;
 use crate::context::{Context, SearchPaths};
-use crate::parse::{Node, nodes};
-use crate::{limits, ops};
+use crate::findings::Findings;
+use crate::parse::{self, Node, nodes};
+use crate::resolve::{self, Qualified};
+use crate::scope::{Scope, Scopes};
+use crate::{limits, ops, statements};
 
-/// What a statement was found to be and do.
-pub(crate) struct Found {
-    pub(crate) facts: SqlFacts,
-    pub(crate) references: Vec<NameRef>,
-    pub(crate) effects: Vec<Effect>,
+/// What stays the same during one analysis.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Environment<'e> {
+    pub(crate) context: Context<'e>,
+    nodes_left: &'e Cell<usize>,
+    texts_deep: u32,
 }
 
-/// Walks one statement.
-pub(crate) fn statement(root: Node<'_>, context: &Context<'_>) -> Found {
-    let mut facts = SqlFacts::of(ops::operation(root).unwrap_or(model::Operation::Unknown));
-    facts.transaction = ops::transaction_step(root);
-    let mut relations = Vec::new();
-    let mut functions = Vec::new();
-    let mut stack = vec![(root, 0_u32)];
-    let mut seen = 0_usize;
-    while let Some((node, depth)) = stack.pop() {
-        seen += 1;
-        if seen > limits::MAX_NODES || depth > limits::MAX_DEPTH {
-            facts = SqlFacts::unknown(Unknown::TooComplex);
-            break;
-        }
-        match node {
-            Node::RangeVar(var) => relations.push(relation(var, context)),
-            Node::FuncCall(call) => functions.extend(function(call)),
-            _ => {}
-        }
-        each_child(node, &mut |child| stack.push((child, depth + 1)));
+impl<'e> Environment<'e> {
+    pub(crate) const fn new(context: Context<'e>, nodes_left: &'e Cell<usize>) -> Self {
+        Self { context, nodes_left, texts_deep: 0 }
     }
-    facts.relations.absorb(&Fact::Known(relations));
-    facts.functions.absorb(&Fact::Known(functions));
-    Found { facts, references: Vec::new(), effects: Vec::new() }
+
+    fn spend(&self) -> bool {
+        match self.nodes_left.get().checked_sub(1) {
+            Some(left) => {
+                self.nodes_left.set(left);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// For names that another session or a later search path will look up.
+    pub(crate) const fn elsewhere(mut self) -> Self {
+        self.context.search_paths = SearchPaths::Unknown;
+        self
+    }
 }
 
-fn relation(var: &nodes::RangeVar, context: &Context<'_>) -> RelationUse {
-    let schemas = match (var.schemaname(), context.search_paths) {
-        (Some(schema), _) => Schemas::Named(schema.to_owned()),
-        (None, SearchPaths::Possible(paths)) => Schemas::Paths(paths.to_vec()),
-        (None, SearchPaths::Unknown) => Schemas::Unknown,
+/// How a relation in this place is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Touch {
+    Read,
+    /// Read and locked: FOR UPDATE and its kin.
+    Lock,
+    Write,
+    Define,
+}
+
+/// A node to visit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task<'a> {
+    pub(crate) node: Node<'a>,
+    pub(crate) depth: u32,
+    pub(crate) scope: Scope,
+    pub(crate) touch: Touch,
+    /// Whether a statement here is one in its own right, not a part of an expression or a FROM.
+    pub(crate) body: bool,
+}
+
+/// One walk over one tree.
+#[derive(Debug)]
+pub(crate) struct Walk<'a, 'e> {
+    pub(crate) environment: Environment<'e>,
+    pub(crate) found: Findings,
+    tasks: Vec<Task<'a>>,
+    scopes: Scopes<'a>,
+    /// Calls that certainly run, once: the bare targets of a SELECT without FROM.
+    pub(crate) certain: Vec<&'a nodes::FuncCall>,
+    /// Aliases of functions in FROM, and qualified columns: `f.x` may call `x(f)`.
+    pub(crate) row_functions: Vec<&'a str>,
+    pub(crate) qualified_columns: Vec<(&'a str, &'a str)>,
+}
+
+/// Walks one statement of the submission.
+pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Findings {
+    let mut walk = Walk {
+        environment,
+        found: Findings::default(),
+        tasks: Vec::new(),
+        scopes: Scopes::default(),
+        certain: Vec::new(),
+        row_functions: Vec::new(),
+        qualified_columns: Vec::new(),
     };
-    let name = var.relname().unwrap_or_default().to_owned();
-    RelationUse { relation: RelationName { schemas, name }, access: Access::Read }
+    let task =
+        Task { node: root, depth: 0, scope: Scope::default(), touch: Touch::Read, body: true };
+    walk.tasks.push(task);
+    walk.run();
+    walk.found
 }
 
-fn function(call: &nodes::FuncCall) -> Option<FunctionUse> {
-    let mut parts = call.funcname().iter().rev().filter_map(Node::as_str);
-    let name = parts.next()?.to_owned();
-    Some(FunctionUse { schema: parts.next().map(str::to_owned), name })
+/// Walks a text that a statement holds and runs.
+pub(crate) fn text(text: &str, environment: Environment<'_>) -> Findings {
+    let mut found = Findings::default();
+    let environment = Environment { texts_deep: environment.texts_deep + 1, ..environment };
+    if environment.texts_deep > limits::MAX_NESTED_TEXTS {
+        found.opaque(Unknown::TooComplex);
+        return found;
+    }
+    match parse::parse(text) {
+        Ok(tree) => {
+            for raw in tree.statements() {
+                found.merge(statement(raw.stmt(), environment));
+            }
+        }
+        Err(_message) => found.opaque(Unknown::ParseError),
+    }
+    // What an inner text does to names is not tracked: it cannot make any that outlive it.
+    found.effects.clear();
+    found
+}
+
+impl<'a, 'e> Walk<'a, 'e> {
+    fn run(&mut self) {
+        while let Some(task) = self.tasks.pop() {
+            if task.depth > limits::MAX_DEPTH || !self.environment.spend() {
+                self.found.opaque(Unknown::TooComplex);
+                return;
+            }
+            self.visit(task);
+        }
+        self.settle_columns();
+    }
+
+    fn visit(&mut self, task: Task<'a>) {
+        match ops::operation(task.node) {
+            Some(operation) => {
+                self.count(operation, task);
+                statements::visit(self, task);
+            }
+            None => self.part(task),
+        }
+    }
+
+    /// A sub-select is an operation of its own where it reads relations.
+    fn count(&mut self, operation: Operation, task: Task<'a>) {
+        let counts = match task.node {
+            Node::SelectStmt(select) => task.body || !select.from_clause().is_empty(),
+            _ => true,
+        };
+        if counts {
+            self.found.operations.add(operation);
+        }
+    }
+
+    /// Schedules one more node.
+    pub(crate) fn push(&mut self, node: Node<'a>, parent: Task<'a>, touch: Touch) {
+        if !matches!(node, Node::None) {
+            self.tasks.push(Task { node, depth: parent.depth + 1, touch, body: false, ..parent });
+        }
+    }
+
+    /// Schedules a statement that `parent` runs.
+    pub(crate) fn push_body(&mut self, node: Node<'a>, parent: Task<'a>) {
+        if !matches!(node, Node::None) {
+            let depth = parent.depth + 1;
+            self.tasks.push(Task { node, depth, touch: Touch::Read, body: true, ..parent });
+        }
+    }
+
+    /// Schedules the children; `touch` says how each is used, `None` that it is handled.
+    pub(crate) fn push_children(
+        &mut self,
+        task: Task<'a>,
+        mut touch: impl FnMut(Node<'a>) -> Option<Touch>,
+    ) {
+        let depth = task.depth + 1;
+        let tasks = &mut self.tasks;
+        each_child(task.node, &mut |node| {
+            if let Some(touch) = touch(node) {
+                tasks.push(Task { node, depth, touch, body: false, ..task });
+            }
+        });
+    }
+
+    /// Schedules all children; relations directly below are used as `touch` says.
+    pub(crate) fn push_all(&mut self, task: Task<'a>, touch: Touch) {
+        self.push_children(task, |_child| Some(touch));
+    }
+
+    /// Schedules the CTEs and gives the scope that the statement's own parts see.
+    pub(crate) fn enter(&mut self, with: Option<&'a nodes::WithClause>, task: Task<'a>) -> Scope {
+        let Some(with) = with else { return task.scope };
+        let mut scope = task.scope;
+        if with.recursive {
+            for cte in with.ctes() {
+                scope = self.name(scope, cte);
+            }
+        }
+        for cte in with.ctes() {
+            let seen = Task { scope, ..task };
+            self.push_body(cte.ctequery(), seen);
+            if let Some(search) = cte.search_clause() {
+                self.push(Node::CTESearchClause(search), seen, Touch::Read);
+            }
+            if let Some(cycle) = cte.cycle_clause() {
+                self.push(Node::CTECycleClause(cycle), seen, Touch::Read);
+            }
+            if !with.recursive {
+                scope = self.name(scope, cte);
+            }
+        }
+        scope
+    }
+
+    fn name(&mut self, scope: Scope, cte: &'a nodes::CommonTableExpr) -> Scope {
+        match self.scopes.add(scope, cte.ctename().unwrap_or_default()) {
+            Some(inner) => inner,
+            None => {
+                self.found.opaque(Unknown::TooComplex);
+                scope
+            }
+        }
+    }
+
+    /// Records a use of a relation, unless it names a CTE.
+    pub(crate) fn relation(&mut self, var: &'a nodes::RangeVar, task: Task<'a>) {
+        let written =
+            Qualified { schema: var.schemaname(), name: var.relname().unwrap_or_default() };
+        let may_be_cte =
+            written.schema.is_none() && matches!(task.touch, Touch::Read | Touch::Lock);
+        if may_be_cte && self.scopes.has(task.scope, written.name) {
+            return;
+        }
+        match task.touch {
+            Touch::Read => self.use_relation(written, Access::Read),
+            Touch::Write => self.use_relation(written, Access::Write),
+            Touch::Define => self.use_relation(written, Access::Define),
+            Touch::Lock => {
+                self.use_relation(written, Access::Read);
+                self.use_relation(written, Access::Write);
+            }
+        }
+    }
+
+    /// Records a use of a relation that is certainly one.
+    pub(crate) fn use_relation(&mut self, written: Qualified<'_>, access: Access) {
+        let relation = resolve::relation(written, &self.environment.context);
+        self.found.relations.add(RelationUse { relation, access });
+    }
+
+    /// `f.x`, where `f` is a function in FROM that gives a scalar, is PostgreSQL for `x(f)`.
+    fn settle_columns(&mut self) {
+        if self.row_functions.is_empty() {
+            return;
+        }
+        let functions: HashSet<&str> = self.row_functions.drain(..).collect();
+        for (qualifier, column) in std::mem::take(&mut self.qualified_columns) {
+            if functions.contains(qualifier) {
+                self.attribute(column);
+            }
+        }
+    }
 }

@@ -3,7 +3,6 @@
 //! Nothing is forwarded without a policy that checks: it is loaded here first, so that what is
 //! wrong with it is shown with the lines that are wrong.
 
-use anyhow::Context;
 use audit::LedgerConfig;
 use server::{Colour, Mode, Settings};
 
@@ -11,7 +10,7 @@ use super::{Answer, Surroundings};
 use crate::args::ProxyArgs;
 use crate::config::resolved::{Config, LedgerSettings};
 use crate::config::{self, value};
-use crate::output::Style;
+use crate::output::{self, Style};
 use crate::{logging, policy_file};
 
 /// Runs until it is told to stop.
@@ -19,10 +18,13 @@ pub(crate) fn run(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Resul
     let environment = &surroundings.environment;
     let loaded = config::load(args.settings.0, args.config.as_deref(), environment)?;
     let config = loaded.config;
-    policy_file::load(&config.policies).context(
-        "no door is opened without a policy (name it with --policies or POLICY_FILE; \
-         `portcullis policy lint` checks it)",
-    )?;
+    if let Err(error) = policy_file::load(&config.policies) {
+        output::complain(format_args!(
+            "portcullis: no door is opened without a policy: {error:#}\n  help: name it with \
+             --policies or POLICY_FILE; `portcullis policy lint` checks it"
+        ));
+        return Ok(Answer::Incomplete);
+    }
     logging::start(config.display.log_format, config.display.log_level);
     if let Some(file) = &loaded.file {
         tracing::info!(file = %file.display(), "configuration file");

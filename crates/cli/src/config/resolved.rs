@@ -179,11 +179,6 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     if let Some(admin) = config.admin.filter(|address| !address.ip().is_loopback()) {
         warnings.push(format!("health and metrics on {admin} are open to other machines"));
     }
-    if config.mode == Mode::Monitor {
-        warnings.push(
-            "monitor mode: statements that the policy denies are recorded and forwarded".to_owned(),
-        );
-    }
     if config.ledger.promise == Promise::Relaxed {
         warnings.push(
             "promise `relaxed`: if this process dies, statements may have run without a record"

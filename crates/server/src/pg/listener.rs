@@ -106,7 +106,10 @@ async fn one(shared: Arc<Shared>, client: TcpStream) {
         End::Unrecorded(fault) => {
             tracing::error!(session.id = %session, %fault, "session cut");
         }
-        End::ClientLeft | End::UpstreamLeft | End::Drained | End::Lost(_) => {
+        End::Lost(error) => {
+            tracing::info!(session.id = %session, %error, "session lost");
+        }
+        End::ClientLeft | End::UpstreamLeft | End::Drained => {
             tracing::info!(session.id = %session, end = ?end, "session closed");
         }
     }

@@ -314,8 +314,7 @@ impl Login {
         let mut relay = Relay {
             version: startup.version.negotiated(),
             told: startup.version == startup.version.negotiated() && startup.extensions.is_empty(),
-            password_due: false,
-            authenticated: false,
+            state: AuthState::Asked,
             key: None,
             from_upstream: InBuffer::default(),
             to_client: OutBuffer::default(),
@@ -336,8 +335,8 @@ impl Login {
             }
             self.client.write_all(relay.to_client.tail()).await?;
             relay.to_client = OutBuffer::default();
-            if relay.password_due && self.password(&mut upstream).await? {
-                relay.password_due = false;
+            if relay.state == AuthState::PasswordDue && self.password(&mut upstream).await? {
+                relay.state = AuthState::Asked;
                 continue;
             }
             self.wait(&mut upstream, &mut relay).await?;
@@ -371,7 +370,7 @@ impl Login {
     /// Waits for either side.
     async fn wait(&mut self, upstream: &mut TcpStream, relay: &mut Relay) -> Result<(), NoSession> {
         // A client that sends ahead is not read any further: its frames come after login.
-        let hears = relay.password_due || self.from_client.filled().is_empty();
+        let hears = relay.state == AuthState::PasswordDue || self.from_client.filled().is_empty();
         tokio::select! {
             read = fill(&mut relay.from_upstream, upstream, MAX_AUTH_BYTES) => match read? {
                 0 => {
@@ -396,12 +395,22 @@ enum Progress {
     Refused,
 }
 
+/// How far authentication is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AuthState {
+    /// The server has something to say.
+    Asked,
+    /// The client has.
+    PasswordDue,
+    /// The server is satisfied.
+    Done,
+}
+
 struct Relay {
     version: Version,
     /// Whether the client knows the version that is spoken.
     told: bool,
-    password_due: bool,
-    authenticated: bool,
+    state: AuthState,
     key: Option<BackendKey>,
     from_upstream: InBuffer,
     to_client: OutBuffer,
@@ -449,13 +458,17 @@ impl Relay {
             UpstreamTag::Authentication => {
                 let kind =
                     body.first_chunk::<4>().map_or(u32::MAX, |word| u32::from_be_bytes(*word));
-                self.authenticated = kind == 0;
-                self.password_due = !matches!(kind, 0 | 12);
+                self.state = match kind {
+                    0 => AuthState::Done,
+                    // AuthenticationSASLFinal: the server's last word, nothing to answer.
+                    12 => AuthState::Asked,
+                    _ => AuthState::PasswordDue,
+                };
             }
-            UpstreamTag::ParameterStatus if self.authenticated => {
+            UpstreamTag::ParameterStatus if self.state == AuthState::Done => {
                 self.judge.answer(tag, body)?;
             }
-            UpstreamTag::BackendKeyData if self.authenticated => {
+            UpstreamTag::BackendKeyData if self.state == AuthState::Done => {
                 if let Some((pid, secret)) = body.split_first_chunk::<4>() {
                     let pid = u32::from_be_bytes(*pid);
                     self.key = Some(BackendKey { pid, secret: secret.to_vec() });
@@ -466,7 +479,7 @@ impl Relay {
                 self.to_client.push(frame);
                 return Ok(Some(Progress::Refused));
             }
-            UpstreamTag::Ready if self.authenticated => {
+            UpstreamTag::Ready if self.state == AuthState::Done => {
                 self.to_client.push(frame);
                 return Ok(Some(Progress::Ready));
             }

@@ -173,11 +173,11 @@ fn encoding(name: &[u8]) -> sql::Encoding {
         .map(u8::to_ascii_uppercase)
         .collect();
     match plain.as_slice() {
-        b"UTF8" | b"UNICODE" => sql::Encoding::Utf8,
-        b"SQLASCII" => sql::Encoding::AsciiOnly,
+        // SQL_ASCII is not converted: the server's lexer sees the same bytes.
+        b"UTF8" | b"UNICODE" | b"SQLASCII" => sql::Encoding::Utf8,
         [b'L', b'A', b'T', b'I', b'N', ..]
         | [b'I', b'S', b'O', b'8', b'8', b'5', b'9', ..]
-        | [b'W', b'I', b'N', ..]
+        | [b'W', b'I', b'N', b'1', b'2', b'5', ..]
         | [b'K', b'O', b'I', b'8', ..] => sql::Encoding::AsciiOnly,
         _ => sql::Encoding::Unknown,
     }
@@ -207,8 +207,17 @@ mod tests {
     fn encodings_that_hide_ascii_are_unknown() {
         assert_eq!(encoding(b"utf-8"), sql::Encoding::Utf8);
         assert_eq!(encoding(b"LATIN1"), sql::Encoding::AsciiOnly);
-        for name in [&b"SJIS"[..], b"BIG5", b"GBK", b"GB18030", b"UHC", b"JOHAB", b"SHIFT_JIS_2004"]
-        {
+        assert_eq!(encoding(b"WIN1252"), sql::Encoding::AsciiOnly);
+        for name in [
+            &b"SJIS"[..],
+            b"BIG5",
+            b"GBK",
+            b"GB18030",
+            b"UHC",
+            b"JOHAB",
+            b"SHIFT_JIS_2004",
+            b"WIN949",
+        ] {
             assert_eq!(encoding(name), sql::Encoding::Unknown);
         }
     }

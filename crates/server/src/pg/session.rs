@@ -65,6 +65,17 @@ enum Flow {
     Drop(usize),
 }
 
+/// Whether there is more to come from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Client {
+    /// Yes.
+    Here,
+    /// It said goodbye.
+    Leaving,
+    /// It hung up.
+    Gone,
+}
+
 /// An authenticated session. Login happens before, in `pg::login`.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -84,9 +95,8 @@ pub(crate) struct Session {
     braked: bool,
     drain: Drain,
     deadline: Option<Pin<Box<Sleep>>>,
-    client_gone: bool,
+    client_is: Client,
     upstream_gone: bool,
-    goodbye: bool,
 }
 
 /// What login hands over.
@@ -120,9 +130,8 @@ impl Session {
             braked: false,
             drain,
             deadline: None,
-            client_gone: false,
+            client_is: Client::Here,
             upstream_gone: false,
-            goodbye: false,
         }
     }
 
@@ -149,7 +158,7 @@ impl Session {
         progress |= self.pump_upstream()?;
         progress |= flushed(self.wires.to_client.poll_flush(cx, &mut self.wires.client))?;
         progress |= self.poll_clearing(cx)?;
-        progress |= self.read_client(cx)?;
+        progress |= self.read_client(cx);
         self.poll_brake(cx);
         progress |= self.pump_client()?;
         progress |= self.poll_clearing(cx)?;
@@ -182,23 +191,19 @@ impl Session {
         }
     }
 
-    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if self.client_gone {
-            return Ok(false);
+    fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.client_is != Client::Here {
+            return false;
         }
         let wires = &mut self.wires;
         match wires.from_client.poll_fill(cx, &mut wires.client, self.wanted) {
-            Poll::Pending => Ok(false),
-            Poll::Ready(Ok(0)) => {
-                self.client_gone = true;
-                Ok(true)
+            Poll::Pending => false,
+            // A reset is a way of leaving, too.
+            Poll::Ready(Ok(0) | Err(_)) => {
+                self.client_is = Client::Gone;
+                true
             }
-            Poll::Ready(Ok(_)) => Ok(true),
-            // A reset is a way of leaving.
-            Poll::Ready(Err(_reset)) => {
-                self.client_gone = true;
-                Ok(true)
-            }
+            Poll::Ready(Ok(_)) => true,
         }
     }
 
@@ -274,7 +279,7 @@ impl Session {
     fn client_may_go_on(&self) -> bool {
         self.clearing.is_none()
             && self.brake.is_none()
-            && !self.goodbye
+            && self.client_is != Client::Leaving
             && !self.judge.batch_is_full()
             && self.wires.to_upstream.has_room()
     }
@@ -324,7 +329,7 @@ impl Session {
             }
             Taken::Goodbye(count) => {
                 from_client.consume(count);
-                self.goodbye = true;
+                self.client_is = Client::Leaving;
             }
         }
         Ok(true)
@@ -358,17 +363,19 @@ impl Session {
 
     fn check_ends(&self) -> Result<(), End> {
         if self.upstream_gone && self.wires.from_upstream.filled().is_empty() {
-            if self.wires.to_client.is_empty() || self.client_gone {
+            if self.wires.to_client.is_empty() || self.client_is == Client::Gone {
                 return Err(End::UpstreamLeft);
             }
             return Ok(());
         }
-        let heard = self.goodbye || self.client_gone;
-        if heard && self.clearing.is_none() && self.wires.to_upstream.is_empty() {
+        if self.client_is != Client::Here
+            && self.clearing.is_none()
+            && self.wires.to_upstream.is_empty()
+        {
             return Err(End::ClientLeft);
         }
         // A client that is gone is not waited for, whatever is still to be written.
-        if self.client_gone && !self.wires.to_upstream.has_room() {
+        if self.client_is == Client::Gone && !self.wires.to_upstream.has_room() {
             return Err(End::ClientLeft);
         }
         Ok(())
@@ -430,7 +437,10 @@ impl Session {
         if !words.is_empty() && tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
             tracing::debug!("client does not read its last words");
         }
-        let running = !self.judge.protocol().is_quiet() && !self.upstream_gone;
+        // After an orderly goodbye the server finishes what it was asked, as it does without us.
+        let running = !self.judge.protocol().is_quiet()
+            && !self.upstream_gone
+            && self.client_is != Client::Leaving;
         self.judge.lose();
         if running && let Some(key) = self.key.clone() {
             let upstream = self.shared.settings.upstream.clone();
@@ -440,7 +450,7 @@ impl Session {
                 }
             });
             // The server looks at its socket once the query is cancelled.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     }
 }

@@ -6,7 +6,6 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use pgwire::Passive;
 use tokio::net::TcpStream;
 
 use crate::buffer::OutBuffer;
@@ -22,11 +21,6 @@ impl ToUpstream {
     /// A recorded batch: cleared and observed messages, stand-ins and passive frames, in order.
     pub(crate) fn forward(&mut self, cleared: &Cleared) {
         self.out.push(cleared.bytes());
-    }
-
-    /// A passive frame, or a piece of one.
-    pub(crate) fn relay(&mut self, passive: Passive<'_>) {
-        self.out.push(passive.bytes());
     }
 
     /// More of a long frame whose beginning was cleared.

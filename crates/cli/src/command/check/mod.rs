@@ -8,7 +8,7 @@ mod judge;
 mod question;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -57,6 +57,9 @@ impl<W: Write> Check<'_, W> {
             return self.text("-c", sql.as_bytes());
         }
         if args.sources.is_empty() {
+            if io::stdin().is_terminal() {
+                output::complain("reading from standard input until Ctrl-D");
+            }
             return self.source("standard input", io::stdin().lock(), args.input);
         }
         for source in &args.sources {

@@ -1,0 +1,299 @@
+//! The real binary without a database: exit statuses and what is printed.
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    const POLICY: &str = "\
+default_policy: deny
+agents:
+  reader:
+    blocked_operations: [DROP, TRUNCATE, ALTER, GRANT]
+    missions:
+      summarize:
+        tables: [public.feedback]
+";
+
+    /// What a run left behind.
+    struct Ran {
+        code: i32,
+        out: String,
+        err: String,
+    }
+
+    impl Ran {
+        fn json(&self) -> Vec<serde_json::Value> {
+            self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+
+        fn decisions(&self) -> Vec<String> {
+            self.json()
+                .iter()
+                .map(|answer| answer["decision"].as_str().unwrap().to_owned())
+                .collect()
+        }
+    }
+
+    /// A folder of its own for each test, and the files in it.
+    fn folder(test: &str, files: &[(&str, &str)]) -> PathBuf {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        folder
+    }
+
+    fn run_with(folder: &PathBuf, args: &[&str], input: &str, variables: &[(&str, &str)]) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(args)
+            .current_dir(folder)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        drop(writer.join());
+        Ran {
+            code: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn run(folder: &PathBuf, args: &[&str], input: &str) -> Ran {
+        run_with(folder, args, input, &[])
+    }
+
+    const READER: [&str; 7] =
+        ["check", "--policy", "p.yaml", "--agent", "reader", "--mission", "summarize"];
+
+    fn check(folder: &PathBuf, more: &[&str], input: &str) -> Ran {
+        run(folder, &[&READER, more].concat(), input)
+    }
+
+    #[test]
+    fn an_honest_statement_passes_and_its_evil_twin_does_not() {
+        let folder = folder("twins", &[("p.yaml", POLICY)]);
+        let honest = check(&folder, &["-c", "SELECT * FROM feedback LIMIT 100"], "");
+        assert_eq!(honest.code, 0, "{}{}", honest.out, honest.err);
+        assert!(honest.out.starts_with("allow"), "{}", honest.out);
+        let evil = check(&folder, &["-c", "DROP TABLE feedback"], "");
+        assert_eq!(evil.code, 1);
+        assert!(evil.out.contains("blocked_operation (op: DROP)"), "{}", evil.out);
+        assert!(evil.out.contains("hint: "), "{}", evil.out);
+        let other = check(&folder, &["-c", "SELECT * FROM users"], "");
+        assert!(other.out.contains("table_not_in_mission (table: users)"), "{}", other.out);
+    }
+
+    #[test]
+    fn one_denied_statement_denies_its_submission() {
+        let folder = folder("several", &[("p.yaml", POLICY)]);
+        let honest = check(&folder, &["-c", "SELECT 1; SELECT 2"], "");
+        assert_eq!(honest.code, 0, "{}", honest.out);
+        let hidden = check(&folder, &["-c", "SELECT 1; DROP TABLE a; SELECT 2"], "");
+        assert_eq!(hidden.code, 1, "{}", hidden.out);
+    }
+
+    #[test]
+    fn text_that_does_not_parse_is_denied() {
+        let folder = folder("unparsable", &[("p.yaml", POLICY)]);
+        let ran = check(&folder, &[], "SELECT FROM WHERE");
+        assert_eq!(ran.code, 1);
+        assert!(ran.out.starts_with("deny"), "{}", ran.out);
+        assert!(ran.out.contains("parser: syntax error"), "{}", ran.out);
+    }
+
+    #[test]
+    fn json_lines_are_answered_one_by_one() {
+        let folder = folder("jsonl", &[("p.yaml", POLICY)]);
+        let input = "{\"id\":\"a\",\"sql\":\"SELECT 1\",\"label\":\"kept out\"}\n\n\
+                     {\"id\":7,\"sql\":\"DROP TABLE x\"}\n\
+                     {\"sql\":\"SELECT 1\",\"agent\":\"stranger\"}\n";
+        let ran = check(&folder, &["--format", "jsonl"], input);
+        assert_eq!((ran.code, ran.err.as_str()), (1, ""));
+        assert_eq!(ran.decisions(), ["allow", "deny", "deny"]);
+        let answers = ran.json();
+        assert_eq!((&answers[0]["id"], &answers[1]["id"]), (&"a".into(), &7.into()));
+        assert_eq!(answers[2]["id"], 4);
+        assert_eq!(answers[1]["reasons"][0]["code"], "blocked_operation");
+        assert_eq!(answers[2]["reasons"][0]["code"], "agent_not_in_policy");
+        assert_eq!(answers[0]["facts"][0]["operation"], "SELECT");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_and_the_others_are_judged() {
+        let lines = "{\"sql\":\"SELECT 1\"}\n{\"sql\":1}\nnot json\n{\"sql\":\"SELECT 2\"}\n";
+        let folder = folder("bad_lines", &[("p.yaml", POLICY), ("q.jsonl", lines)]);
+        let ran = check(&folder, &["--format", "jsonl", "q.jsonl"], "");
+        assert_eq!(ran.code, 2);
+        assert_eq!(ran.decisions(), ["allow", "allow"]);
+        assert!(ran.err.contains("q.jsonl:2: error: "), "{}", ran.err);
+        assert!(ran.err.contains("q.jsonl:3: error: "), "{}", ran.err);
+    }
+
+    #[test]
+    fn files_are_submissions_and_a_statement_may_stand_in_their_place() {
+        let files =
+            [("p.yaml", POLICY), ("a.sql", "SELECT 1;\nSELECT 2;\n"), ("b.sql", "DROP TABLE x")];
+        let folder = folder("files", &files);
+        let ran = check(&folder, &["--format", "jsonl", "a.sql", "b.sql", "SELECT 3"], "");
+        assert_eq!(ran.code, 1);
+        assert_eq!(ran.decisions(), ["allow", "deny", "allow"]);
+        assert_eq!(ran.json()[0]["facts"].as_array().unwrap().len(), 2);
+        let missing = check(&folder, &["absent.sql"], "");
+        assert_eq!(missing.code, 2);
+        assert!(missing.err.contains("cannot read `absent.sql`"), "{}", missing.err);
+    }
+
+    #[test]
+    fn whoever_does_not_say_who_asks_is_unidentified() {
+        let folder = folder("nobody", &[("p.yaml", POLICY)]);
+        let ran = run(&folder, &["check", "--policy", "p.yaml", "-c", "SELECT 1"], "");
+        assert_eq!(ran.code, 1);
+        assert!(ran.out.contains("no --agent: whoever asks is unidentified"), "{}", ran.out);
+        assert!(ran.out.contains("unidentified_connection"), "{}", ran.out);
+    }
+
+    #[test]
+    fn explain_shows_every_step() {
+        let folder = folder("explain", &[("p.yaml", POLICY)]);
+        let ran = check(&folder, &["--explain", "-c", "SELECT * FROM users"], "");
+        assert_eq!(ran.code, 1);
+        let steps = ran.out.lines().skip_while(|line| !line.contains("statement 1")).skip(1);
+        assert!(steps.count() >= 13, "{}", ran.out);
+    }
+
+    #[test]
+    fn what_is_shown_cannot_steer_the_terminal() {
+        let folder = folder("terminal", &[("p.yaml", POLICY)]);
+        let ran = check(&folder, &["-c", "SELECT * FROM \"a\u{1b}[2J\u{202e}b\""], "");
+        assert_eq!(ran.code, 1);
+        assert!(!ran.out.contains(['\u{1b}', '\u{202e}']), "{:?}", ran.out);
+    }
+
+    #[test]
+    fn a_policy_with_mistakes_judges_nothing() {
+        let broken = POLICY.replace("blocked_operations", "blocked_operatons");
+        let folder = folder("broken_policy", &[("p.yaml", &broken)]);
+        let ran = check(&folder, &["-c", "SELECT 1"], "");
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+        assert!(ran.err.contains("p.yaml:4:5: error: "), "{}", ran.err);
+        assert!(ran.err.contains("did you mean `blocked_operations`?"), "{}", ran.err);
+        let absent = run(&folder, &["check", "--policy", "absent.yaml", "-c", "SELECT 1"], "");
+        assert_eq!(absent.code, 2);
+    }
+
+    #[test]
+    fn lint_names_every_mistake() {
+        let broken = "default_policy: dney\nagents:\n  a:\n    profil: standard\n";
+        let folder = folder("lint", &[("good.yaml", POLICY), ("bad.yaml", broken)]);
+        let good = run(&folder, &["policy", "lint", "good.yaml"], "");
+        assert_eq!(good.code, 0, "{}{}", good.out, good.err);
+        assert!(good.out.contains("good.yaml: ok (sha256:"), "{}", good.out);
+        let bad = run(&folder, &["policy", "lint", "bad.yaml"], "");
+        assert_eq!(bad.code, 1);
+        assert!(bad.out.contains("bad.yaml:1:17: error: "), "{}", bad.out);
+        assert!(bad.out.contains("bad.yaml:4:5: error: "), "{}", bad.out);
+        assert!(bad.out.contains(" 4 |     profil: standard\n   |     ^"), "{}", bad.out);
+        let json =
+            run(&folder, &["policy", "lint", "--format", "json", "good.yaml", "bad.yaml"], "");
+        let answers = json.json();
+        assert_eq!((&answers[0]["ok"], &answers[1]["ok"]), (&true.into(), &false.into()));
+        assert_eq!(run(&folder, &["policy", "lint", "absent.yaml"], "").code, 2);
+    }
+
+    #[test]
+    fn no_door_is_opened_without_a_policy() {
+        let folder = folder("no_policy", &[("bad.yaml", "agents: [\n")]);
+        for args in [&["proxy"][..], &["--proxy"], &["serve", "--mode", "monitor"]] {
+            let ran = run(&folder, args, "");
+            assert_eq!(ran.code, 2);
+            assert!(ran.err.contains("no door is opened without a policy"), "{}", ran.err);
+        }
+        let ran = run(&folder, &["proxy", "--policies", "bad.yaml"], "");
+        assert_eq!(ran.code, 2);
+        assert!(ran.err.contains("bad.yaml:"), "{}", ran.err);
+    }
+
+    #[test]
+    fn config_show_tells_who_gave_each_value() {
+        let file = "version: 1\nmode: monitor\nadmin: off\nmax_sessions: 5\n";
+        let folder = folder("origin", &[("portcullis.yaml", file)]);
+        let variables = [("POLICY_ENFORCEMENT", "enforce"), ("PORTCULLIS_MAX_SESSIONS", "6")];
+        let args = ["config", "show", "--origin", "--max-sessions", "7"];
+        let ran = run_with(&folder, &args, "", &variables);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let origin = |name: &str| {
+            let line = ran.out.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(origin("max_sessions"), "7 flag");
+        assert_eq!(origin("mode"), "enforce environment POLICY_ENFORCEMENT");
+        assert_eq!(origin("admin"), "off portcullis.yaml:3:8");
+        assert_eq!(origin("listen"), "127.0.0.1:5433 default");
+    }
+
+    #[test]
+    fn what_config_show_prints_is_a_configuration_file() {
+        let folder = folder("round_trip", &[]);
+        let shown = run(&folder, &["config", "show", "--listen", ":6000"], "");
+        let file = format!("version: 1\n{}", shown.out);
+        std::fs::write(folder.join("portcullis.yaml"), file).unwrap();
+        let again = run(&folder, &["config", "show"], "");
+        assert_eq!((again.code, &again.out), (0, &shown.out), "{}", again.err);
+    }
+
+    #[test]
+    fn a_bad_configuration_is_reported_whole() {
+        let folder =
+            folder("bad_config", &[("portcullis.yaml", "version: 1\nlisten: x\ntypo: 1\n")]);
+        let variables = [("POLICY_ENFORCEMENT", "of")];
+        let ran = run_with(&folder, &["config", "check", "--drain-timeout", "10"], "", &variables);
+        assert_eq!(ran.code, 1);
+        for expected in [
+            "portcullis.yaml:3:1: error: ",
+            "POLICY_ENFORCEMENT: error: ",
+            "--drain-timeout: error: ",
+        ] {
+            assert!(ran.out.contains(expected), "{expected} in {}", ran.out);
+        }
+        let ran = run_with(&folder, &["proxy"], "", &[]);
+        assert_eq!(ran.code, 2);
+    }
+
+    #[test]
+    fn a_ledger_that_is_not_there_is_not_an_intact_one() {
+        let folder = folder("no_ledger", &[]);
+        std::fs::create_dir(folder.join("empty")).unwrap();
+        for path in ["absent", "empty"] {
+            let ran = run(&folder, &["verify-log", path], "");
+            assert_eq!(ran.code, 2, "{}", ran.out);
+            assert!(ran.err.contains("there is no ledger in"), "{}", ran.err);
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_a_success_and_a_misspelt_flag_is_not() {
+        let folder = folder("usage", &[]);
+        for args in [&["--help"][..], &["--version"], &["version"], &["proxy", "--help"]] {
+            let ran = run(&folder, args, "");
+            assert_eq!(ran.code, 0, "{args:?}");
+            assert!(!ran.out.is_empty());
+        }
+        let ran = run(&folder, &["proxy", "--polices", "x"], "");
+        assert_eq!(ran.code, 2);
+        assert!(ran.err.contains("--policies"), "{}", ran.err);
+    }
+}

@@ -1,0 +1,406 @@
+//! Whether a WHERE filters: three-valued folding of what is constant on its face.
+//!
+//! What is here: the reading of conditions for [`Unfiltered`]. What is not: statistics, types,
+//! catalogs. Invariants: a condition that does not depend on the row never counts as a filter,
+//! unless it folds to false; a condition too deep to read makes the fact unknown.
+
+use model::{Operation, Unfiltered, Unknown};
+
+use crate::children::each_child;
+use crate::limits::{MAX_PREDICATE_DEPTH, MAX_PREDICATE_NODES};
+use crate::parse::{Node, nodes, raw};
+use crate::resolve::strings;
+use crate::statements::written;
+use crate::value::{Value, compare, evaluate, same_column};
+use crate::walk::Walk;
+
+/// What a condition says about rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Truth {
+    /// Every row.
+    True,
+    /// No row, or NULL: also no row.
+    False,
+    /// It depends on the row, or on a parameter.
+    Depends,
+    /// The same for every row, but we cannot tell which.
+    Constant,
+    /// Too deep to tell.
+    TooDeep,
+}
+
+impl Truth {
+    pub(crate) const fn of(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+
+    const fn not(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Depends => Self::Depends,
+            Self::Constant => Self::Constant,
+            Self::TooDeep => Self::TooDeep,
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::TooDeep, _) | (_, Self::TooDeep) => Self::TooDeep,
+            (Self::Depends, _) | (_, Self::Depends) => Self::Depends,
+            (Self::Constant, _) | (_, Self::Constant) => Self::Constant,
+            (Self::True, Self::True) => Self::True,
+        }
+    }
+
+    const fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::True, _) | (_, Self::True) => Self::True,
+            (Self::TooDeep, _) | (_, Self::TooDeep) => Self::TooDeep,
+            // Constant-but-unreadable in one branch may let every row through.
+            (Self::Constant, _) | (_, Self::Constant) => Self::Constant,
+            (Self::Depends, _) | (_, Self::Depends) => Self::Depends,
+            (Self::False, Self::False) => Self::False,
+        }
+    }
+}
+
+impl<'a> Walk<'a, '_> {
+    /// Records an UPDATE or DELETE whose WHERE lets every row through.
+    pub(crate) fn filtered(
+        &mut self,
+        operation: Operation,
+        target: Option<&'a nodes::RangeVar>,
+        condition: Node<'a>,
+    ) {
+        let truth = match condition {
+            Node::None => Truth::True,
+            condition => truth(condition, target, 0),
+        };
+        self.record(operation, target, truth);
+    }
+
+    /// Records MERGE branches that update or delete every row.
+    pub(crate) fn merge_branches(&mut self, merge: &'a nodes::MergeStmt) {
+        let target = merge.relation();
+        for branch in merge.merge_when_clauses() {
+            let operation = match branch.command_type {
+                raw::CmdType::CMD_UPDATE => Operation::Update,
+                raw::CmdType::CMD_DELETE => Operation::Delete,
+                raw::CmdType::CMD_INSERT => {
+                    self.found.operations.add(Operation::Insert);
+                    continue;
+                }
+                _ => continue,
+            };
+            self.found.operations.add(operation);
+            let condition = match branch.condition() {
+                Node::None => Truth::True,
+                condition => truth(condition, target, 0),
+            };
+            let reached = if branch.match_kind == raw::MergeMatchKind::MERGE_WHEN_MATCHED {
+                truth(merge.join_condition(), target, 0).and(condition)
+            } else {
+                condition
+            };
+            self.record(operation, target, reached);
+        }
+    }
+
+    fn record(&mut self, operation: Operation, target: Option<&nodes::RangeVar>, truth: Truth) {
+        match truth {
+            Truth::True | Truth::Constant => {
+                let relation = target.map(display).unwrap_or_default();
+                self.found.unfiltered.add(Unfiltered { operation, relation });
+            }
+            Truth::TooDeep => self.found.unfiltered.unknown(Unknown::TooComplex),
+            Truth::False | Truth::Depends => {}
+        }
+    }
+}
+
+fn display(var: &nodes::RangeVar) -> String {
+    let written = written(var);
+    match written.schema {
+        Some(schema) => format!("{schema}.{}", written.name),
+        None => written.name.to_owned(),
+    }
+}
+
+/// What a condition says, seen from an UPDATE or DELETE of `target`.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "forms without a rule of their own: constant or not is all that matters"
+)]
+pub(crate) fn truth(node: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+    if depth > MAX_PREDICATE_DEPTH {
+        return Truth::TooDeep;
+    }
+    let deeper = |node: Node<'_>| truth(node, target, depth + 1);
+    let folded = match node {
+        Node::BoolExpr(expression) => boolean(expression, &deeper),
+        Node::BooleanTest(test) => boolean_test(test, &deeper),
+        Node::NullTest(test) => null_test(test, depth),
+        Node::A_Expr(expression) => comparison(expression, depth),
+        Node::SubLink(link) => sub_select(link, target, depth),
+        Node::CaseExpr(case) => branches(case, &deeper),
+        Node::CurrentOfExpr(_) => return Truth::Depends,
+        other => evaluate(other, depth + 1).truth(),
+    };
+    match folded {
+        Truth::Depends if is_constant(node) => Truth::Constant,
+        other => other,
+    }
+}
+
+fn boolean(expression: &nodes::BoolExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth {
+    use raw::BoolExprType as Kind;
+    let parts = expression.args().iter().map(truth);
+    match expression.boolop {
+        Kind::AND_EXPR => parts.fold(Truth::True, Truth::and),
+        Kind::OR_EXPR if covers_null_and_not_null(expression) => Truth::True,
+        Kind::OR_EXPR => parts.fold(Truth::False, Truth::or),
+        _ => parts.last().map_or(Truth::Depends, Truth::not),
+    }
+}
+
+/// `c IS NULL OR c IS NOT NULL`.
+fn covers_null_and_not_null(expression: &nodes::BoolExpr) -> bool {
+    const MANY: usize = 16;
+    let tests = || {
+        expression
+            .args()
+            .iter()
+            .take(MANY)
+            .filter_map(|node| if let Node::NullTest(test) = node { Some(test) } else { None })
+    };
+    tests().any(|first| {
+        tests().any(|second| {
+            first.nulltesttype != second.nulltesttype && same_column(first.arg(), second.arg())
+        })
+    })
+}
+
+fn boolean_test(test: &nodes::BooleanTest, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth {
+    use raw::BoolTestType as Kind;
+    let inner = truth(test.arg());
+    match (test.booltesttype, inner) {
+        (Kind::IS_TRUE | Kind::IS_NOT_FALSE, Truth::True) => Truth::True,
+        (Kind::IS_NOT_TRUE | Kind::IS_FALSE, Truth::True) => Truth::False,
+        (Kind::IS_TRUE, Truth::False) => Truth::False,
+        (Kind::IS_NOT_TRUE, Truth::False) => Truth::True,
+        // False stands for NULL as well.
+        (_, Truth::True | Truth::False | Truth::Constant) => Truth::Constant,
+        (_, Truth::Depends) => Truth::Depends,
+        (_, Truth::TooDeep) => Truth::TooDeep,
+    }
+}
+
+fn null_test(test: &nodes::NullTest, depth: u32) -> Truth {
+    let wants_null = test.nulltesttype == raw::NullTestType::IS_NULL;
+    match evaluate(test.arg(), depth + 1) {
+        Value::Null => Truth::of(wants_null),
+        Value::Bool(_) | Value::Number(_) | Value::Text(_) => Truth::of(!wants_null),
+        Value::TooDeep => Truth::TooDeep,
+        Value::Range { .. } | Value::Unknown => Truth::Depends,
+    }
+}
+
+fn comparison(expression: &nodes::A_Expr, depth: u32) -> Truth {
+    use raw::A_Expr_Kind as Kind;
+    let names = strings(expression.name());
+    let operator = names.last().copied().unwrap_or_default();
+    let (left, right) = (expression.lexpr(), expression.rexpr());
+    match expression.kind {
+        Kind::AEXPR_OP => operation(operator, left, right, depth),
+        Kind::AEXPR_DISTINCT => distinct(left, right, depth).not(),
+        Kind::AEXPR_NOT_DISTINCT => distinct(left, right, depth),
+        Kind::AEXPR_LIKE | Kind::AEXPR_ILIKE | Kind::AEXPR_SIMILAR => {
+            like(operator, &evaluate(right, depth + 1))
+        }
+        Kind::AEXPR_IN | Kind::AEXPR_OP_ANY | Kind::AEXPR_OP_ALL => {
+            members(expression, operator, depth)
+        }
+        Kind::AEXPR_BETWEEN | Kind::AEXPR_BETWEEN_SYM => between(left, right, depth),
+        Kind::AEXPR_NOT_BETWEEN | Kind::AEXPR_NOT_BETWEEN_SYM => between(left, right, depth).not(),
+        _ => Truth::Depends,
+    }
+}
+
+fn operation(operator: &str, left: Node<'_>, right: Node<'_>, depth: u32) -> Truth {
+    relate(operator, (left, &evaluate(left, depth + 1)), right, depth)
+}
+
+/// As [`operation`], with the left side evaluated: each side is evaluated once, so that nesting
+/// costs no more than its size.
+fn relate(operator: &str, left: (Node<'_>, &Value<'_>), right: Node<'_>, depth: u32) -> Truth {
+    if same_column(left.0, right) {
+        return match operator {
+            "=" | "<=" | ">=" | "~~" | "~~*" => Truth::True,
+            "<>" | "!=" | "<" | ">" => Truth::False,
+            _ => Truth::Depends,
+        };
+    }
+    let right = evaluate(right, depth + 1);
+    match (operator, &right) {
+        ("~" | "~*", Value::Text(pattern)) if matches_all(pattern) => Truth::True,
+        ("~~" | "~~*" | "!~~" | "!~~*", pattern) => like(operator, pattern),
+        (_, right) => compare(operator, left.1, right),
+    }
+}
+
+/// A regular expression that every text matches.
+fn matches_all(pattern: &str) -> bool {
+    let bare = pattern.trim_start_matches('^').trim_end_matches('$');
+    matches!(bare, "" | ".*" | ".*?" | "(.*)" | ".{0,}")
+}
+
+/// IS NOT DISTINCT FROM.
+fn distinct(left: Node<'_>, right: Node<'_>, depth: u32) -> Truth {
+    if same_column(left, right) {
+        return Truth::True;
+    }
+    match (evaluate(left, depth + 1), evaluate(right, depth + 1)) {
+        (Value::Null, Value::Null) => Truth::True,
+        (Value::Null, Value::Bool(_) | Value::Number(_) | Value::Text(_))
+        | (Value::Bool(_) | Value::Number(_) | Value::Text(_), Value::Null) => Truth::False,
+        (left, right) => compare("=", &left, &right),
+    }
+}
+
+/// Only `%` in a pattern lets every text through.
+fn like(operator: &str, pattern: &Value<'_>) -> Truth {
+    let all = match pattern {
+        Value::Text(text) => !text.is_empty() && text.bytes().all(|byte| byte == b'%'),
+        Value::TooDeep => return Truth::TooDeep,
+        Value::Null => return Truth::False,
+        Value::Bool(_) | Value::Number(_) | Value::Range { .. } | Value::Unknown => false,
+    };
+    match (all, operator.starts_with('!')) {
+        (true, false) => Truth::True,
+        (true, true) => Truth::False,
+        (false, _) => Truth::Depends,
+    }
+}
+
+/// `x IN (…)`, `x = ANY (ARRAY[…])`, `x <> ALL (…)`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is no list of values is not folded")]
+fn members(expression: &nodes::A_Expr, operator: &str, depth: u32) -> Truth {
+    use raw::A_Expr_Kind as Kind;
+    const MANY: usize = 1_000;
+    let list = match expression.rexpr() {
+        Node::NodeList(list) => list,
+        Node::A_ArrayExpr(array) => array.elements(),
+        _ => return Truth::Depends,
+    };
+    if list.len() > MANY {
+        return Truth::Depends;
+    }
+    let left = expression.lexpr();
+    let value = evaluate(left, depth + 1);
+    let each = list.iter().map(|item| relate(operator, (left, &value), item, depth + 1));
+    let every = expression.kind == Kind::AEXPR_OP_ALL
+        || (expression.kind == Kind::AEXPR_IN && operator == "<>");
+    if every { each.fold(Truth::True, Truth::and) } else { each.fold(Truth::False, Truth::or) }
+}
+
+fn between(value: Node<'_>, bounds: Node<'_>, depth: u32) -> Truth {
+    let Node::NodeList(bounds) = bounds else { return Truth::Depends };
+    match (bounds.get(0), bounds.get(1)) {
+        (Some(low), Some(high)) => {
+            let left = (value, &evaluate(value, depth + 1));
+            relate(">=", left, low, depth + 1).and(relate("<=", left, high, depth + 1))
+        }
+        _ => Truth::Depends,
+    }
+}
+
+/// CASE whose every result says the same.
+fn branches(case: &nodes::CaseExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth {
+    let mut said = match case.defresult() {
+        Node::None => Truth::False,
+        result => truth(result),
+    };
+    for when in case.args() {
+        let Node::CaseWhen(when) = when else { return Truth::Depends };
+        let result = truth(when.result());
+        if matches!(case.arg(), Node::None) && truth(when.expr()) == Truth::True {
+            return result;
+        }
+        if result != said {
+            said = Truth::Depends;
+        }
+    }
+    said
+}
+
+/// `EXISTS (SELECT …)`, `(SELECT true)`, `id IN (SELECT id FROM target)`.
+fn sub_select(link: &nodes::SubLink, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+    use raw::SubLinkType as Kind;
+    let Node::SelectStmt(select) = link.subselect() else { return Truth::Depends };
+    match link.sub_link_type {
+        Kind::EXPR_SUBLINK => evaluate(Node::SubLink(link), depth + 1).truth(),
+        Kind::EXISTS_SUBLINK if filters_nothing(select, depth) => Truth::True,
+        Kind::ANY_SUBLINK if selects_itself(link, select, target, depth) => Truth::True,
+        _ => Truth::Depends,
+    }
+}
+
+/// A sub-select whose rows do not depend on anything: no condition, only plain tables or none.
+fn filters_nothing(select: &nodes::SelectStmt, depth: u32) -> bool {
+    let condition = match select.where_clause() {
+        Node::None => Truth::True,
+        condition => truth(condition, None, depth + 1),
+    };
+    let plain = select.from_clause().iter().all(|item| matches!(item, Node::RangeVar(_)));
+    plain
+        && matches!(condition, Truth::True | Truth::Constant)
+        && matches!(select.having_clause(), Node::None)
+        && matches!(select.limit_offset(), Node::None)
+        && (select.op == raw::SetOperation::SETOP_NONE)
+}
+
+/// `c IN (SELECT c FROM the very target)`.
+fn selects_itself(
+    link: &nodes::SubLink,
+    select: &nodes::SelectStmt,
+    target: Option<&nodes::RangeVar>,
+    depth: u32,
+) -> bool {
+    let Some(target) = target else { return false };
+    let mut from = select.from_clause().iter();
+    let (Some(Node::RangeVar(only)), None) = (from.next(), from.next()) else { return false };
+    let same_table = written(only).name == written(target).name;
+    let column = select.target_list().first().map(nodes::ResTarget::val);
+    let same = column.is_some_and(|column| same_last_name(link.testexpr(), column));
+    let plain = link.oper_name().is_empty() && matches!(select.limit_count(), Node::None);
+    same_table && same && plain && filters_nothing(select, depth)
+}
+
+fn same_last_name(left: Node<'_>, right: Node<'_>) -> bool {
+    let last = |node| match node {
+        Node::ColumnRef(column) => column.fields().iter().last().and_then(Node::as_str),
+        _ => None,
+    };
+    last(left).is_some() && last(left) == last(right)
+}
+
+/// Whether nothing in `node` can differ from row to row or by parameter.
+fn is_constant(node: Node<'_>) -> bool {
+    let mut stack = vec![node];
+    let mut seen = 0_usize;
+    while let Some(node) = stack.pop() {
+        seen += 1;
+        let varies = match node {
+            Node::ColumnRef(_) | Node::ParamRef(_) | Node::CurrentOfExpr(_) => true,
+            Node::SelectStmt(select) => !select.from_clause().is_empty(),
+            _ => false,
+        };
+        if varies || seen > MAX_PREDICATE_NODES {
+            return false;
+        }
+        each_child(node, &mut |child| stack.push(child));
+    }
+    true
+}

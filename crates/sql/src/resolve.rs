@@ -1,0 +1,111 @@
+//! Names: from what a statement writes to where it may live.
+//!
+//! Invariant: a candidate schema that PostgreSQL could choose is never left out.
+
+use model::{FunctionUse, RelationName, Schemas};
+
+use crate::builtin::{self, Presence};
+use crate::context::{Context, SearchPaths};
+use crate::options::identifiers;
+use crate::parse::{Node, NodeList, nodes};
+
+const CATALOG: &str = "pg_catalog";
+
+/// A name with the schema that is written before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Qualified<'a> {
+    pub(crate) schema: Option<&'a str>,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Qualified<'a> {
+    /// The last one or two of a list of names.
+    pub(crate) fn of(parts: &[&'a str]) -> Option<Self> {
+        let (name, before) = parts.split_last()?;
+        Some(Self { schema: before.last().copied(), name })
+    }
+
+    /// The name in a list node.
+    pub(crate) fn of_list(list: &'a NodeList) -> Option<Self> {
+        Self::of(&strings(list))
+    }
+
+    /// As a function.
+    pub(crate) fn function(self) -> FunctionUse {
+        FunctionUse { schema: self.schema.map(str::to_owned), name: self.name.to_owned() }
+    }
+}
+
+/// The strings of a list, in order.
+pub(crate) fn strings(list: &NodeList) -> Vec<&str> {
+    list.iter().filter_map(Node::as_str).collect()
+}
+
+/// The names of a type.
+pub(crate) fn type_names(name: &nodes::TypeName) -> Vec<&str> {
+    name.names().iter().filter_map(nodes::String::sval).collect()
+}
+
+/// Where a relation that a statement writes may live.
+pub(crate) fn relation(written: Qualified<'_>, context: &Context<'_>) -> RelationName {
+    let schemas = match written.schema {
+        Some(schema) => Schemas::Named(schema.to_owned()),
+        None => unqualified(written.name, context.search_paths),
+    };
+    RelationName { schemas, name: written.name.to_owned() }
+}
+
+/// The relation that a text names, as `regclass` input reads it; `None` for an OID or bad text.
+pub(crate) fn relation_in_text(text: &str, context: &Context<'_>) -> Option<RelationName> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let parts = identifiers(text, '.')?;
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    Qualified::of(&parts).map(|written| relation(written, context))
+}
+
+/// The function that a text names, as `regproc` or `regprocedure` input reads it.
+pub(crate) fn function_in_text(text: &str) -> Option<FunctionUse> {
+    let name = text.split_once('(').map_or(text, |(name, _arguments)| name);
+    let parts = identifiers(name, '.')?;
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    Qualified::of(&parts).map(Qualified::function)
+}
+
+fn unqualified(name: &str, paths: SearchPaths<'_>) -> Schemas {
+    let presence = builtin::presence(name);
+    match (paths, presence) {
+        (SearchPaths::Unknown, Presence::Never | Presence::Sometimes) => Schemas::Unknown,
+        // An unknown path may name another schema before `pg_catalog`.
+        (SearchPaths::Unknown, Presence::Always) => Schemas::Unknown,
+        (SearchPaths::Possible(paths), Presence::Never) => Schemas::Paths(paths.to_vec()),
+        (SearchPaths::Possible(paths), Presence::Sometimes) => {
+            Schemas::Paths(paths.iter().map(|path| with_catalog(path)).collect())
+        }
+        (SearchPaths::Possible(paths), Presence::Always) => catalog_first(paths),
+    }
+}
+
+/// `pg_catalog` is searched first unless the path lists it.
+fn with_catalog(path: &[String]) -> Vec<String> {
+    let listed = path.iter().any(|schema| schema == CATALOG);
+    let implicit = (!listed).then(|| CATALOG.to_owned());
+    implicit.into_iter().chain(path.iter().cloned()).collect()
+}
+
+fn catalog_first(paths: &[Vec<String>]) -> Schemas {
+    // What stands behind `pg_catalog` cannot be reached: the relation exists there.
+    let reachable = |path: &Vec<String>| -> Vec<String> {
+        let before = path.iter().take_while(|schema| *schema != CATALOG);
+        let listed = path.iter().any(|schema| schema == CATALOG);
+        let before = before.filter(|_| listed).cloned();
+        before.chain([CATALOG.to_owned()]).collect()
+    };
+    let candidates: Vec<Vec<String>> = paths.iter().map(reachable).collect();
+    if candidates.iter().all(|path| path.len() == 1) {
+        Schemas::Named(CATALOG.to_owned())
+    } else {
+        Schemas::Paths(candidates)
+    }
+}
