@@ -102,8 +102,35 @@ agents:
         let folder = folder("several", &[("p.yaml", POLICY)]);
         let honest = check(&folder, &["-c", "SELECT 1; SELECT 2"], "");
         assert_eq!(honest.code, 0, "{}", honest.out);
+        let comment = check(&folder, &["-c", "-- nothing\nSELECT 1"], "");
+        assert_eq!(comment.code, 0, "{}{}", comment.out, comment.err);
         let hidden = check(&folder, &["-c", "SELECT 1; DROP TABLE a; SELECT 2"], "");
         assert_eq!(hidden.code, 1, "{}", hidden.out);
+    }
+
+    #[test]
+    fn what_a_submission_does_first_counts_for_the_rest() {
+        let folder = folder("order", &[("p.yaml", POLICY)]);
+        let twins = [
+            ("SET search_path = public; SELECT * FROM feedback", 0),
+            ("SET search_path = secret; SELECT * FROM feedback", 1),
+            ("PREPARE p AS SELECT * FROM feedback; EXECUTE p", 0),
+            ("PREPARE p AS SELECT * FROM users; EXECUTE p", 1),
+            ("EXECUTE p", 1),
+        ];
+        for (sql, code) in twins {
+            let ran = check(&folder, &["-c", sql], "");
+            assert_eq!(ran.code, code, "{sql}: {}", ran.out);
+        }
+    }
+
+    #[test]
+    fn lines_are_sessions_of_their_own() {
+        let folder = folder("own_sessions", &[("p.yaml", POLICY)]);
+        let prepare = "{\"sql\":\"PREPARE p AS SELECT * FROM feedback\"}\n";
+        let execute = "{\"sql\":\"EXECUTE p\"}\n";
+        let ran = check(&folder, &["--format", "jsonl"], &format!("{prepare}{execute}"));
+        assert_eq!(ran.decisions(), ["allow", "deny"]);
     }
 
     #[test]
