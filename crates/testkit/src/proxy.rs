@@ -65,7 +65,9 @@ impl Proxy {
         command.arg("--policies").arg(&policies);
         command.arg("--ledger-dir").arg(folder.join("ledger"));
         command.arg("--key-file").arg(folder.join("key"));
-        command.args(["--admin", "off"]);
+        if !options.arguments.iter().any(|argument| argument == "--admin") {
+            command.args(["--admin", "off"]);
+        }
         command.args(&options.arguments).envs(options.environment.clone());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| Trouble::io("starting the binary", e))?;

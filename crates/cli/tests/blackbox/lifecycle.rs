@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use testkit::Wire;
-use testkit::wire::{cancel_request, query, tags, transcript};
+use testkit::wire::{cancel_request, query, tags, terminate, transcript};
 
 use crate::kit::{CURSOR, Door, POLICY, TRANSPARENT, WORKER, eventually, psql};
 
@@ -58,6 +58,16 @@ fn a_client_that_hangs_up_rolls_back() {
                AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
     assert!(eventually(5 * SECOND, || door.direct(sql) == "0\n"));
     assert_eq!(door.direct("SELECT count(*) FROM notes"), "0\n");
+}
+
+#[test]
+fn what_was_asked_before_goodbye_is_done() {
+    let door = Door::open();
+    let mut wire = door.wire(WORKER);
+    let insert = query("INSERT INTO notes VALUES (1, 'x')");
+    wire.send(&[insert.repeat(3), terminate()].concat()).unwrap();
+    let done = eventually(5 * SECOND, || door.direct("SELECT count(*) FROM notes") == "3\n");
+    assert!(done, "{}", door.direct("SELECT count(*) FROM notes"));
 }
 
 #[test]

@@ -57,11 +57,15 @@ fn who_is_refused_and_why() {
     case("", "SELECT 1", "unidentified_connection");
     case("psql", "SELECT 1", "unidentified_connection");
     case("agent:rogue-bot:mission:steal", "SELECT * FROM users", "agent_not_in_policy");
-    case("agent:cursor-ai", "SELECT * FROM feedback", "no_mission_policy (op: SELECT)");
+    case(
+        "agent:cursor-ai",
+        "SELECT * FROM feedback",
+        "no_mission_policy (table: feedback) (op: SELECT)",
+    );
     case(
         "agent:cursor-ai:mission:other",
         "SELECT * FROM feedback",
-        "no_mission_policy (op: SELECT)",
+        "no_mission_policy (table: feedback) (op: SELECT)",
     );
     case("agent:CURSOR-AI:mission:summarize-feedback", "SELECT 1", "agent_not_in_policy");
 }
@@ -75,8 +79,12 @@ fn what_is_refused_and_why() {
     case(CURSOR, "SELECT * FROM notes", "table_not_in_mission (table: notes) (op: SELECT)");
     case(CURSOR, "SELECT * FROM users", "blocked_table (table: users) (op: SELECT)");
     case(WORKER, "SELECT * FROM public.users", "blocked_table (table: public.users) (op: SELECT)");
-    case(CURSOR, "DELETE FROM feedback", "condition_violated (op: DELETE)");
-    case(CURSOR, "UPDATE feedback SET comment = 'x'", "condition_violated (op: UPDATE)");
+    case(CURSOR, "DELETE FROM feedback", "condition_violated (table: feedback) (op: DELETE)");
+    case(
+        CURSOR,
+        "UPDATE feedback SET comment = 'x'",
+        "condition_violated (table: feedback) (op: UPDATE)",
+    );
     let reason = "blocked_function:pg_read_file (op: SELECT)";
     case(CURSOR, "SELECT pg_read_file('/etc/passwd')", reason);
     case(WORKER, "SELECT pg_read_file('/etc/passwd')", reason);

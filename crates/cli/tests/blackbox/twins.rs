@@ -350,10 +350,11 @@ fn what_is_not_bad_is_untouched() {
             send: |_| {
                 group(&[
                     frame(b'Q', b"SELECT 1"),
+                    parse("s", "SELECT 1", &[]),
                     frame(b'Q', b"SELECT 1\0SELECT 2\0"),
                     frame(b'P', b"x\0SELECT 1"),
                     sync(),
-                    frame(b'B', b"\0\0\0\0\0\x05"),
+                    frame(b'B', b"\0s\0\0\0\0\x05"),
                     sync(),
                     frame(b'E', b"\0"),
                     sync(),
