@@ -115,3 +115,67 @@ impl Key {
 pub(crate) fn sign(key: &SigningKey, message: &[u8]) -> [u8; 64] {
     key.sign(message).to_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Folder;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only() {
+        let folder = Folder::new();
+        let path = folder.key_file();
+        let made = Key::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Key::load_or_create(&path).unwrap().id(), made.id());
+        assert_eq!(Key::load(&path).unwrap().public(), made.public());
+        assert_eq!(made.id().len(), 8);
+        let debug = format!("{made:?}");
+        assert!(debug.contains(&made.id()) && !debug.contains(&json::hex_text(&made.bytes)));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let folder = Folder::new();
+        let path = folder.key_file();
+        Key::load_or_create(&path).unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o666] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Key::load_or_create(&path).unwrap_err();
+            assert!(matches!(error, LedgerError::KeyExposed { .. }));
+            assert!(error.to_string().contains("chmod 600"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_key_is_refused_and_left_alone() {
+        let folder = Folder::new();
+        let path = folder.key_file();
+        for text in ["", "00", &"G".repeat(64), &"a".repeat(66)] {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let error = Key::load_or_create(&path).unwrap_err();
+            assert!(matches!(error, LedgerError::KeyMalformed { .. }), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_folder_of_a_key_is_not_made() {
+        let folder = Folder::new();
+        let path = folder.ledger().join("deep").join("key");
+        assert!(matches!(Key::load_or_create(&path), Err(LedgerError::Io { .. })));
+    }
+
+    #[test]
+    fn processes_that_make_a_key_at_once_agree() {
+        let folder = Folder::new();
+        let path = folder.key_file();
+        let other = Key::load_or_create(&path).unwrap();
+        // The slower one finds the name taken when its own is ready.
+        let error = Key::create(&path).unwrap_err();
+        assert!(matches!(&error, LedgerError::Io { source, .. }
+            if source.kind() == io::ErrorKind::AlreadyExists));
+        assert_eq!(Key::load(&path).unwrap().id(), other.id());
+    }
+}

@@ -775,6 +775,53 @@ mod tests {
         verify(&folder.ledger(), Some(&folder.key())).unwrap();
     }
 
+    struct Bomb(std::sync::atomic::AtomicBool);
+
+    impl Clock for Bomb {
+        fn now(&self) -> crate::Timestamp {
+            assert!(!self.0.load(SeqCst), "the clock breaks");
+            crate::Timestamp(0)
+        }
+    }
+
+    #[test]
+    fn a_thread_that_dies_inside_denies_and_nobody_waits_for_ever() {
+        let folder = Folder::new();
+        let bomb = Arc::new(Bomb(false.into()));
+        let mut config = folder.config();
+        config.clock = Arc::clone(&bomb) as Arc<dyn Clock>;
+        let sample = Sample::new("users");
+        let (ledger, faults) = failing_with(config);
+        let gate = faults.gate.lock().unwrap();
+        let receipt = ledger.append_as(&[sample.allowed()], Promise::Strict).unwrap();
+        bomb.0.store(true, SeqCst);
+        std::thread::scope(|scope| {
+            assert!(scope.spawn(|| ledger.append(&[sample.allowed()])).join().is_err());
+        });
+        assert_eq!(ledger.append(&[sample.allowed()]), Err(LedgerFault::Internal));
+        assert_eq!(ledger.health(), Health::Faulty(LedgerFault::Internal));
+        let wait = ledger.wait(receipt);
+        drop(gate);
+        assert_eq!(block_on(wait), Err(LedgerFault::Internal));
+        assert_eq!(ledger.close(), Err(LedgerFault::Internal));
+    }
+
+    #[test]
+    fn nothing_appended_is_durable_at_once() {
+        let folder = Folder::new();
+        let ledger = Ledger::open(folder.config()).unwrap();
+        let receipt = ledger.append_as(&[], Promise::Strict).unwrap();
+        assert_eq!(ledger.is_durable(receipt), Ok(true));
+        block_on(ledger.wait(receipt)).unwrap();
+    }
+
+    #[test]
+    fn a_ledger_is_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Ledger>();
+        shared::<Durable>();
+    }
+
     #[test]
     fn a_closed_ledger_takes_nothing() {
         let folder = Folder::new();

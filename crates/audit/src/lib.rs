@@ -14,6 +14,7 @@ mod checkpoint;
 mod clock;
 mod disk;
 mod error;
+mod findings;
 mod json;
 mod key;
 mod ledger;
@@ -33,6 +34,7 @@ mod walk;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use error::{LedgerError, LedgerFault};
+pub use findings::{Broken, BrokenKind, Verified, VerifiedChain};
 pub use key::Key;
 pub use ledger::{Abandoned, Durable, Health, Ledger, LedgerConfig, Recovery, Stats, Torn};
 pub use reader::{Reader, StoredDecision, StoredOther, StoredReason, StoredRecord, StoredSettled};
@@ -40,7 +42,7 @@ pub use record::{
     ChainId, Entry, Mode, Payload, Promise, ReasonView, Receipt, RecordId, Settled, SettledOutcome,
 };
 pub use report::{AgentReport, Counts, DeniedCall, Report, ReportOptions, Settlements, report};
-pub use verify::{Broken, BrokenKind, Verified, VerifiedChain, verify, verify_pinned};
+pub use verify::{verify, verify_pinned};
 
 /// Version of the record format.
 pub const FORMAT: u64 = 1;

@@ -12,6 +12,9 @@ pub const MAX_TEXT_BYTES: usize = 64 << 10;
 /// A record that would be longer than this is not written, and what it records is denied.
 pub const MAX_RECORD_BYTES: usize = 32 << 20;
 
+/// All records of one append together are not longer than this.
+pub const MAX_APPEND_BYTES: usize = 64 << 20;
+
 /// Entries in one append, and settlements in one settle.
 pub const MAX_ENTRIES: usize = 4096;
 

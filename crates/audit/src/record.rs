@@ -226,7 +226,7 @@ impl Receipt {
     }
 
     pub(crate) const fn last(&self) -> u64 {
-        self.first.saturating_add(self.count.saturating_sub(1))
+        self.first.saturating_add(self.count).saturating_sub(1)
     }
 }
 

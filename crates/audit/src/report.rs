@@ -443,3 +443,93 @@ impl fmt::Display for Shown<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{Principal, Unknown};
+
+    use super::*;
+    use crate::testing::{Folder, Sample};
+    use crate::{Entry, Ledger, Settled, SettledOutcome};
+
+    fn ledger() -> Folder {
+        let folder = Folder::new();
+        let ledger = Ledger::open(folder.config()).unwrap();
+        let users = Sample::new("users");
+        let mut other = Sample::new("feedback");
+        other.principal = Principal::unidentified();
+        other.session = "s-2".to_owned();
+        other.statement = b"select '\x1b[2J\xe2\x80\xae'".to_vec();
+        let mut opaque = Sample::new("x");
+        opaque.facts = SqlFacts::unknown(Unknown::OpaqueCode);
+        let observed = Entry { mode: Mode::Observe, ..users.denied() };
+        let held = Entry { decision: "hold", ..opaque.denied() };
+        let entries = [users.allowed(), users.denied(), observed, held, other.denied()];
+        let receipt = ledger.append(&entries).unwrap();
+        for (position, rows) in [(0, 5), (2, 1), (1, 100)] {
+            let outcome = SettledOutcome::Completed { rows: Some(rows) };
+            let record = receipt.id(position);
+            let settled = Settled { record, session: "s-1", outcome, elapsed_ns: 2_000_000 };
+            ledger.settle(&[settled]).unwrap();
+        }
+        ledger.close().unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_report_counts_by_agent_operation_and_table() {
+        let folder = ledger();
+        let report = report(&folder.ledger(), &ReportOptions::default()).unwrap();
+        assert_eq!(
+            report.summary,
+            Counts { total: 5, allowed: 1, denied: 2, held: 1, observed: 1 }
+        );
+        // What was refused cannot have ended.
+        assert_eq!((report.settled.completed, report.settled.rows), (2, 6));
+        assert!((report.settled.elapsed_ms - 4.0).abs() < 1e-9);
+        assert_eq!(report.agents.len(), 2);
+        let agent = report.agents.iter().find(|agent| agent.agent.is_some()).unwrap();
+        assert_eq!(agent.mission.as_deref(), Some("summarize"));
+        assert_eq!(agent.tables["public.users"].total, 3);
+        assert_eq!(agent.tables["(unknown)"].held, 1);
+        assert_eq!(agent.operations["UNKNOWN"].held, 1);
+        assert_eq!(agent.reasons["table_not_in_mission"], 3);
+        assert_eq!(report.denied_calls.len(), 4);
+        assert_eq!(report.modes["observe"], 1);
+        assert_eq!(report.policies["sha256:00"], 5);
+    }
+
+    #[test]
+    fn a_report_can_be_narrowed() {
+        let folder = ledger();
+        let count = |options: ReportOptions| report(&folder.ledger(), &options).unwrap().summary;
+        let agent = Some("cursor-ai".to_owned());
+        assert_eq!(count(ReportOptions { agent, ..ReportOptions::default() }).total, 4);
+        let session = Some("s-2".to_owned());
+        assert_eq!(count(ReportOptions { session, ..ReportOptions::default() }).total, 1);
+        let since = Timestamp::parse("2100-01-01T00:00:00Z");
+        assert_eq!(count(ReportOptions { since, ..ReportOptions::default() }).total, 0);
+    }
+
+    #[test]
+    fn the_text_of_a_report_cannot_act_on_a_terminal() {
+        let folder = ledger();
+        let report = report(&folder.ledger(), &ReportOptions::default()).unwrap();
+        let text = report.to_string();
+        assert!(text.contains("\\u{1b}[2J\\u{202e}"), "{text}");
+        assert!(!text.contains(['\x1b', '\u{202e}']));
+        assert!(text.contains("cursor-ai/summarize (1 sessions)"), "{text}");
+        assert!(text.contains("unidentified"), "{text}");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["schema_version"], "1");
+        assert!(json["first"].as_str().unwrap().starts_with("2026-"));
+    }
+
+    #[test]
+    fn an_empty_ledger_has_a_report() {
+        let folder = Folder::new();
+        Ledger::open(folder.config()).unwrap().close().unwrap();
+        let report = report(&folder.ledger(), &ReportOptions::default()).unwrap();
+        assert_eq!(report.to_string(), "no decisions\n");
+    }
+}

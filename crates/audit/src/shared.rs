@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,8 @@ impl Body {
     ) -> Result<(), LedgerFault> {
         let start = self.bytes.len();
         write(&mut self.bytes)?;
-        if self.bytes.len() - start > limits::MAX_RECORD_BYTES {
+        let too_long = self.bytes.len() - start > limits::MAX_RECORD_BYTES;
+        if too_long || self.bytes.len() > limits::MAX_APPEND_BYTES {
             return Err(LedgerFault::TooLarge);
         }
         self.ends.push(self.bytes.len());
@@ -222,15 +223,20 @@ impl Shared {
         }
     }
 
-    /// Ends the ledger: nothing is taken any more, and whoever waits is told.
+    /// Ends the ledger: nothing is taken any more. The syncer tells whoever waits.
     pub(crate) fn fail(&self, state: &mut State, fault: LedgerFault) -> LedgerFault {
         let first = *state.fault.get_or_insert(fault);
         state.pending.clear();
-        for waker in std::mem::take(&mut state.waiters).into_values() {
-            waker.wake();
-        }
         self.work.notify_one();
         first
+    }
+
+    /// Wakes whoever waits, for the last time. Never under the lock: a waker may use the ledger.
+    pub(crate) fn wake_all(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_values().for_each(Waker::wake);
     }
 
     /// Starts the next segment if `body` would not fit into this one.
@@ -327,7 +333,12 @@ impl Shared {
 
     /// Last checkpoint, then the syncer's last round.
     pub(crate) fn close(&self) -> Result<(), LedgerFault> {
-        let mut state = self.lock()?;
+        let locked = self.lock();
+        if locked.is_err() {
+            // It may sleep; awake, it finds the lock as we did, and ends.
+            self.work.notify_one();
+        }
+        let mut state = locked?;
         let sound = state.usable();
         if sound.is_ok() {
             self.push_checkpoint(&mut state);

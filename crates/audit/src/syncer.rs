@@ -20,13 +20,13 @@ pub(crate) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, LedgerError> 
 }
 
 fn run(shared: &Shared) {
-    while let Ok(state) = shared.lock() {
-        let Ok(state) = sleep(shared, state) else { return };
-        let last = state.closing || state.fault.is_some();
+    while let Ok(state) = shared.lock().and_then(|state| sleep(shared, state)) {
+        let last = state.closing;
         if round(shared, state).is_err() || last {
-            return;
+            break;
         }
     }
+    shared.wake_all();
 }
 
 /// Waits until something is due.

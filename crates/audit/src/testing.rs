@@ -47,7 +47,7 @@ impl Folder {
     pub(crate) fn config(&self) -> LedgerConfig {
         let mut config = LedgerConfig::new(self.ledger(), self.key_file());
         config.clock = Arc::new(Ticking::default());
-        config.checkpoint_interval = Duration::from_secs(3600);
+        config.checkpoint_interval = Duration::from_hours(1);
         config
     }
 

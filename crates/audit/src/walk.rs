@@ -10,6 +10,9 @@ use std::path::Path;
 use crate::chain::{Hash, Sealed, Sealer};
 use crate::limits;
 
+/// Room for number, time and seal of the longest record.
+const ENVELOPE: usize = 1 << 10;
+
 /// The lines of a file.
 pub(crate) struct Lines {
     file: File,
@@ -17,6 +20,7 @@ pub(crate) struct Lines {
     start: usize,
     end: usize,
     at_end: bool,
+    chunk: usize,
     /// Offset in the file of the next line.
     pub(crate) offset: u64,
     number: u64,
@@ -37,7 +41,17 @@ pub(crate) struct Line<'a> {
 impl Lines {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        Ok(Self { file, buffer: Vec::new(), start: 0, end: 0, at_end: false, offset: 0, number: 0 })
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        Ok(Self {
+            file,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            at_end: false,
+            chunk: len.saturating_add(1).min(limits::READ_CHUNK),
+            offset: 0,
+            number: 0,
+        })
     }
 
     /// The next line; a line longer than any record comes in pieces that are not complete.
@@ -50,7 +64,7 @@ impl Lines {
                 return Ok(Some(self.take(searched + at, true)));
             }
             searched = window.len();
-            if self.at_end || searched > limits::MAX_RECORD_BYTES {
+            if self.at_end || searched > limits::MAX_RECORD_BYTES + ENVELOPE {
                 return Ok((searched > 0).then(|| self.take(searched, false)));
             }
             self.fill()?;
@@ -72,8 +86,8 @@ impl Lines {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.buffer.len() < self.end + limits::READ_CHUNK {
-            self.buffer.resize(self.end + limits::READ_CHUNK, 0);
+        if self.buffer.len() < self.end + self.chunk {
+            self.buffer.resize(self.end + self.chunk, 0);
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
         let taken = loop {

@@ -50,6 +50,23 @@ impl<T> Fact<T> {
     }
 }
 
+impl<T> Default for Fact<Vec<T>> {
+    /// Known to be nothing: what a stored record leaves out.
+    fn default() -> Self {
+        Self::Known(Vec::new())
+    }
+}
+
+impl<T> Fact<Vec<T>> {
+    /// Whether it is known that there is none.
+    pub const fn is_known_empty(&self) -> bool {
+        match self {
+            Self::Known(list) => list.is_empty(),
+            Self::Unknown(_) => false,
+        }
+    }
+}
+
 impl<T: Ord + Clone> Fact<Vec<T>> {
     /// Adds everything that `other` holds; unknown wins. The list stays sorted and unique.
     pub fn absorb(&mut self, other: &Self) {
@@ -140,16 +157,22 @@ pub struct SqlFacts {
     pub transaction: Option<TransactionStep>,
     /// Everything that running it does, itself included: CTEs, MERGE branches, `COPY (query)`,
     /// EXPLAIN ANALYZE, PREPARE and DECLARE bodies, rule actions. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub operations: Fact<Vec<Operation>>,
     /// Relations, CTE names excluded where they are in scope. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub relations: Fact<Vec<RelationUse>>,
     /// Functions. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub functions: Fact<Vec<FunctionUse>>,
     /// Settings that it changes. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub settings: Fact<Vec<SettingUse>>,
     /// UPDATE and DELETE without an effective WHERE. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub unfiltered: Fact<Vec<Unfiltered>>,
     /// Server files and programs. Sorted, unique.
+    #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub server_access: Fact<Vec<ServerAccess>>,
 }
 

@@ -81,6 +81,8 @@ pub(crate) enum Kind<R> {
     StandIn {
         of: Place,
         refusal: Option<R>,
+        /// Whether the refusal comes before the server looks at the transaction.
+        at_once: bool,
     },
 }
 

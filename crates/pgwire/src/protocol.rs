@@ -274,15 +274,26 @@ impl<D, R> Protocol<D, R> {
         self.portals.push(id, self.group, Change::Remove(Box::default()));
     }
 
-    /// A message was refused: what to send in its place.
+    /// A message was refused: what to send in its place. In a failed transaction the client is
+    /// told of that instead, like after any ordinary statement.
     pub fn refused(&mut self, message: Refused, refusal: R) -> StandIn {
+        self.stand_in(message, refusal, false)
+    }
+
+    /// Like [`Protocol::refused`], for what the server itself refuses before it looks at the
+    /// transaction: bad layout, and names that stand for nothing.
+    pub fn refused_at_once(&mut self, message: Refused, refusal: R) -> StandIn {
+        self.stand_in(message, refusal, true)
+    }
+
+    fn stand_in(&mut self, message: Refused, refusal: R, at_once: bool) -> StandIn {
         let (place, frame) = match message {
             Refused::Query => (Place::Query, Frame::Query),
             Refused::UnnamedParse => (Place::UnnamedParse, Frame::UnnamedParse),
             Refused::Extended => (Place::Extended, Frame::NamedParse),
             Refused::FunctionCall => (Place::FunctionCall, Frame::FunctionCall),
         };
-        let id = self.enter(None, Kind::StandIn { of: place, refusal: Some(refusal) });
+        let id = self.enter(None, Kind::StandIn { of: place, refusal: Some(refusal), at_once });
         match place {
             Place::Query => {
                 self.forget_unnamed(id);
@@ -481,9 +492,10 @@ impl<D, R> Protocol<D, R> {
         let Ok(head) = self.head_for_error() else { return UpstreamStep::Relay };
         let id = head.id;
         match &mut head.kind {
-            Kind::StandIn { of, refusal } => {
+            Kind::StandIn { of, refusal, at_once } => {
                 let place = *of;
-                let ours = fields.is_plain_error() && fields.code == place.code();
+                let expected = fields.code == place.code() || *at_once && fields.code == b"25P02";
+                let ours = fields.is_plain_error() && expected;
                 let refusal = refusal.take().filter(|_| ours);
                 match place {
                     Place::Query | Place::FunctionCall => {}
@@ -580,7 +592,7 @@ impl<D, R> Protocol<D, R> {
             Kind::Sync { .. } => {}
             Kind::Query { rows, .. } => self.end_simple(entry.id, entry.ticket, rows),
             Kind::FunctionCall => self.end_simple(entry.id, entry.ticket, None),
-            Kind::StandIn { of: Place::Query | Place::FunctionCall, refusal: None } => {
+            Kind::StandIn { of: Place::Query | Place::FunctionCall, refusal: None, .. } => {
                 self.end_simple(entry.id, entry.ticket, None);
             }
             Kind::StandIn { .. }

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decisions_only_narrow() {
+    fn denying_twice_keeps_both_reasons() {
         let digest = PolicyDigest::of("x");
         let allowed = Decision::allow(digest);
         assert!(allowed.is_allowed() && allowed.reasons().is_empty());

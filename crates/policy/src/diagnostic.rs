@@ -76,7 +76,7 @@ impl Diagnostics {
 
     /// Sorts by position and cuts to the bound; errors are kept before warnings.
     pub(crate) fn settle(mut self) -> Self {
-        self.0.sort_by(|a, b| (a.severity, a.line, a.column).cmp(&(b.severity, b.line, b.column)));
+        self.0.sort_by_key(|a| (a.severity, a.line, a.column));
         self.0.truncate(MAX_DIAGNOSTICS);
         self.0.sort_by_key(|one| (one.line, one.column));
         self

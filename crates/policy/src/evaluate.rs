@@ -17,6 +17,7 @@ use crate::catalog::is_driver_read;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
+use crate::profile::Reach;
 use crate::shipped;
 use crate::table::TableSet;
 use crate::{Reason, ReasonCode};
@@ -89,7 +90,7 @@ pub(crate) fn admit<'p>(policy: &'p Policy, principal: &Principal) -> Admission<
             Unidentified::Allow => Admission { agent, refusal: None },
         };
     };
-    match (policy.agents.get(name), policy.default_policy) {
+    match (policy.agents.get(name), policy.unlisted) {
         (Some(agent), _) => Admission { agent: Some(agent), refusal: None },
         (None, Stance::Allow) => Admission { agent: Some(&policy.unlisted_agent), refusal: None },
         (None, Stance::Deny) => {
@@ -108,7 +109,7 @@ pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Rea
     operation(agent, facts, facts.operation, reasons);
     match &facts.operations {
         Fact::Known(all) => all.iter().for_each(|one| operation(agent, facts, *one, reasons)),
-        Fact::Unknown(why) if !agent.operations.everything => {
+        Fact::Unknown(why) if agent.operations.reach != Reach::Everything => {
             reasons.add(unknown(*why, ReasonCode::UnrecognizedOperation, facts));
         }
         Fact::Unknown(_) => {}
@@ -118,7 +119,7 @@ pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Rea
 fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reasons) {
     let rights = &agent.operations;
     if one == Operation::Unknown {
-        if !rights.unknown {
+        if rights.reach == Reach::Named {
             reasons.add(match facts.first_unknown() {
                 Some(why) => unknown(why, ReasonCode::UnrecognizedOperation, facts),
                 None => Reason::of(ReasonCode::UnrecognizedOperation),
@@ -128,7 +129,8 @@ fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reas
     }
     let begins = one == Operation::Transaction
         && matches!(facts.transaction, Some(TransactionStep::Begin | TransactionStep::Savepoint));
-    if !rights.permitted.contains(one) && !(begins && rights.begin) {
+    let permitted = rights.permitted.contains(one) || (begins && rights.begin);
+    if !permitted {
         reasons.add(Reason::of(ReasonCode::BlockedOperation).with_operation(one));
     }
 }
@@ -240,38 +242,58 @@ fn causes(facts: &SqlFacts) -> [Option<Unknown>; 6] {
 
 fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
     let facts = request.facts;
-    let is_call = is_function_call(request);
     let granted_all = policy.granted_functions.is_all();
+    let call = Call::of(request);
     let all = match &facts.functions {
         Fact::Known(all) => all,
         Fact::Unknown(why) => {
             if !granted_all || !policy.blocked_functions.is_empty() {
                 reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts));
             }
-            if is_call && !granted_all {
+            if call == Call::Yes && !granted_all {
                 reasons.add(Reason::of(ReasonCode::FunctionCallNotAllowed));
             }
             return;
         }
     };
-    for function in all {
-        if is_blocked(policy, function) {
-            reasons.add(about(ReasonCode::BlockedFunction, function, facts));
-        }
-        if is_call && !policy.granted_functions.holds(function) {
-            reasons.add(about(ReasonCode::FunctionCallNotAllowed, function, facts));
-        }
+    for function in all.iter().filter(|function| is_blocked(policy, function)) {
+        reasons.add(about(ReasonCode::BlockedFunction, function, facts));
     }
-    if is_call && all.is_empty() && !granted_all {
+    let granted = !all.is_empty() && all.iter().all(|one| policy.granted_functions.holds(one));
+    if call == Call::No || granted || granted_all {
+        return;
+    }
+    if call == Call::Perhaps {
+        reasons.add(Reason::of(ReasonCode::UnrecognizedOperation));
+    } else if all.is_empty() {
         reasons.add(Reason::of(ReasonCode::FunctionCallNotAllowed));
+    }
+    let refused = all.iter().filter(|one| !policy.granted_functions.holds(one));
+    for function in refused.filter(|_| call == Call::Yes) {
+        reasons.add(about(ReasonCode::FunctionCallNotAllowed, function, facts));
     }
 }
 
-fn is_function_call(request: &Request<'_>) -> bool {
-    let facts = request.facts;
-    request.stage == Stage::FunctionCall
-        || facts.operation == Operation::FunctionCall
-        || facts.operations.known().is_some_and(|all| all.contains(&Operation::FunctionCall))
+/// Whether a request is a protocol function call, which only a grant permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Yes,
+    No,
+    /// The operation is unknown.
+    Perhaps,
+}
+
+impl Call {
+    fn of(request: &Request<'_>) -> Self {
+        let operation = request.facts.operation;
+        if request.stage == Stage::FunctionCall || operation == Operation::FunctionCall {
+            Self::Yes
+        } else if operation == Operation::Unknown {
+            Self::Perhaps
+        } else {
+            Self::No
+        }
+    }
 }
 
 /// The file's own list is never lifted; the shipped one is, by name.

@@ -19,6 +19,7 @@ pub mod limits;
 mod policy;
 mod profile;
 mod reason;
+pub mod reference;
 mod risk;
 mod settings;
 mod shipped;

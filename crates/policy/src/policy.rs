@@ -17,7 +17,7 @@ use crate::{Decision, Diagnostics, Mode, PolicyDigest, Reason, risk};
 #[derive(Debug)]
 pub struct Policy {
     digest: PolicyDigest,
-    pub(crate) default_policy: Stance,
+    pub(crate) unlisted: Stance,
     pub(crate) unidentified: Unidentified,
     pub(crate) unidentified_agent: Agent,
     pub(crate) unlisted_agent: Agent,
@@ -47,7 +47,7 @@ impl Policy {
             Agent { blocked_tables: document.unidentified_blocked_tables, ..Agent::unrestricted() };
         let policy = Self {
             digest: PolicyDigest::of(text),
-            default_policy: document.default_policy,
+            unlisted: document.default_policy,
             unidentified: document.unidentified,
             unidentified_agent,
             unlisted_agent: Agent::unrestricted(),

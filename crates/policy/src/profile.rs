@@ -174,8 +174,11 @@ impl Profile {
             permitted,
             begin: permitted.contains(Operation::Transaction)
                 || (!permitted.is_empty() && !blocked.contains(Operation::Transaction)),
-            unknown: self.allow_unknown,
-            everything: self.allow_unknown && untouched,
+            reach: match (self.allow_unknown, untouched) {
+                (true, true) => Reach::Everything,
+                (true, false) => Reach::Nameless,
+                (false, _) => Reach::Named,
+            },
         }
     }
 }
@@ -187,10 +190,18 @@ pub(crate) struct Operations {
     /// BEGIN and SAVEPOINT: whoever may do something may do it in a transaction, unless
     /// TRANSACTION is blocked by name.
     pub(crate) begin: bool,
-    /// A statement kind that has no name.
-    pub(crate) unknown: bool,
+    pub(crate) reach: Reach,
+}
+
+/// What a set of operations holds besides the named ones in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// Nothing.
+    Named,
+    /// Statements of a kind that has no name.
+    Nameless,
     /// The set is "all": it holds even what could not be established.
-    pub(crate) everything: bool,
+    Everything,
 }
 
 /// The categories by the names that profiles use.
@@ -225,7 +236,7 @@ mod tests {
     #[test]
     fn built_in_profiles_are_what_the_page_says() {
         let permissive = plain("permissive");
-        assert!(permissive.everything && permissive.unknown);
+        assert_eq!(permissive.reach, Reach::Everything);
         let standard = plain("standard");
         for blocked in ["GRANT", "SET_ROLE", "VACUUM", "CREATE_EXTENSION", "DO", "CALL", "COPY"] {
             assert!(!standard.permitted.contains(Operation::parse(blocked).unwrap()), "{blocked}");
@@ -233,7 +244,7 @@ mod tests {
         for allowed in ["SELECT", "DROP", "CREATE", "EXPLAIN", "LISTEN", "SET", "TRANSACTION"] {
             assert!(standard.permitted.contains(Operation::parse(allowed).unwrap()), "{allowed}");
         }
-        assert!(!standard.everything && !standard.unknown);
+        assert_eq!(standard.reach, Reach::Named);
         let names: Vec<_> = plain("strict").permitted.iter().map(Operation::name).collect();
         assert_eq!(names, ["SELECT", "INSERT", "UPDATE", "DELETE", "TRANSACTION", "EXPLAIN"]);
         let hardened = plain("hardened");

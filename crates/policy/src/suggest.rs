@@ -16,7 +16,7 @@ use crate::{Reason, ReasonCode};
 /// `reason`, with a suggestion if there is a better one than its code's.
 pub(crate) fn with_suggestion(agent: &Agent, request: &Request<'_>, reason: Reason) -> Reason {
     let hint = if reason.code() == ReasonCode::BlockedOperation {
-        operations(agent)
+        Some(operations(agent))
     } else if reason.code() == ReasonCode::TableNotInMission {
         tables(agent, request, &reason)
     } else if reason.code() == ReasonCode::NoMissionPolicy {
@@ -34,12 +34,12 @@ pub(crate) fn with_suggestion(agent: &Agent, request: &Request<'_>, reason: Reas
     }
 }
 
-fn operations(agent: &Agent) -> Option<String> {
+fn operations(agent: &Agent) -> String {
     let permitted = agent.operations.permitted;
     if permitted.is_empty() {
-        return Some("this agent may run no statement".to_owned());
+        return "this agent may run no statement".to_owned();
     }
-    Some(format!("use one of the permitted operations: {}", list(permitted.iter())))
+    format!("use one of the permitted operations: {}", list(permitted.iter()))
 }
 
 fn tables(agent: &Agent, request: &Request<'_>, reason: &Reason) -> Option<String> {

@@ -3,16 +3,49 @@
 
 mod common;
 
-use common::{ask, calls, policy, reads, reasons, table, who};
+use common::{ask, policy};
 use model::{
-    Access, Door, Fact, Operation, Principal, Request, SettingChange, SettingUse, SettingValue,
-    SqlFacts, Stage, TransactionStep, Unfiltered, Unknown,
+    Access, Door, Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request,
+    Schemas, SettingChange, SettingUse, SettingValue, SqlFacts, Stage, TransactionStep, Unfiltered,
+    Unknown,
 };
-use policy::{Bucket, Mode, Outcome, Policy, ReasonCode, Said};
+use policy::{Bucket, Decision, Mode, Outcome, Policy, ReasonCode, Said};
 
 const PAGE: &str = include_str!("../../../policies/policies.yaml");
 const TRANSPARENT: &str = include_str!("../../../policies/transparent.yaml");
 const CURSOR: &str = "agent:cursor-ai:mission:summarize-feedback";
+
+/// Who says so in its `application_name`, as database role `app`.
+fn who(application_name: &str) -> Principal {
+    let on_behalf_of = Some("app".to_owned());
+    Principal { on_behalf_of, ..Principal::asserted(application_name) }
+}
+
+/// The reasons as a client sees them.
+fn reasons(decision: &Decision) -> Vec<String> {
+    decision.reasons().iter().map(ToString::to_string).collect()
+}
+
+/// A statement that reads `schema.table` or `table` (on the default search path).
+fn reads(operation: Operation, tables: &[&str]) -> SqlFacts {
+    let used = tables.iter().map(|name| table(name, Access::Read)).collect();
+    SqlFacts { relations: Fact::Known(used), ..SqlFacts::of(operation) }
+}
+
+/// One use of a table.
+fn table(name: &str, access: Access) -> RelationUse {
+    let (schemas, name) = match name.split_once('.') {
+        Some((schema, name)) => (Schemas::Named(schema.to_owned()), name),
+        None => (Schemas::Paths(vec![vec!["app".to_owned(), "public".to_owned()]]), name),
+    };
+    RelationUse { relation: RelationName { schemas, name: name.to_owned() }, access }
+}
+
+/// A SELECT that calls a function.
+fn calls(name: &str) -> SqlFacts {
+    let function = FunctionUse { schema: None, name: name.to_owned() };
+    SqlFacts { functions: Fact::Known(vec![function]), ..SqlFacts::of(Operation::Select) }
+}
 
 fn set(change: SettingChange, name: &str, value: &str) -> SqlFacts {
     let value = SettingValue::Constants(vec![value.to_owned()]);
@@ -168,7 +201,7 @@ fn overrides_and_legacy_lists() {
     assert!(!may("agent:l", Operation::Unknown), "unknown is in no set but all");
     assert!(may("agent:l", Operation::Select));
     assert!(may("agent:p", Operation::Select), "the profile takes precedence");
-    assert!(may("agent:p", Operation::Unknown));
+    assert!(!may("agent:p", Operation::Unknown), "it may be a function call");
 }
 
 #[test]

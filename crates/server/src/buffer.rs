@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use crate::limits::{OUT_HIGH_WATER_BYTES, READ_BYTES};
+use crate::limits::{BURST_BYTES, OUT_HIGH_WATER_BYTES, READ_BYTES};
 
 /// Bytes read from a peer.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct InBuffer {
     data: Vec<u8>,
     start: usize,
     end: usize,
+    /// The last read took all the room there was: the peer has much to say.
+    hungry: bool,
 }
 
 impl InBuffer {
@@ -37,7 +39,7 @@ impl InBuffer {
     /// Whether `poll_fill` has room to read into without growing beyond `wanted`.
     fn make_room(&mut self, wanted: usize) -> bool {
         let held = self.end - self.start;
-        let capacity = wanted.max(READ_BYTES);
+        let capacity = wanted.max(if self.hungry { BURST_BYTES } else { READ_BYTES });
         if held >= capacity {
             return false;
         }
@@ -67,6 +69,7 @@ impl InBuffer {
         let mut buffer = ReadBuf::new(free);
         ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
         let count = buffer.filled().len();
+        self.hungry = buffer.remaining() == 0;
         self.end += count;
         Poll::Ready(Ok(count))
     }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// How much is read from a socket at once, and what an idle connection keeps for each direction.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
+/// How much is read at once from a peer that fills the usual buffer.
+pub(crate) const BURST_BYTES: usize = 128 * 1024;
 /// Client frames up to this size are held whole while they are judged; longer ones are judged on
 /// their beginning, as too complex to know, and streamed.
 pub(crate) const MAX_HELD_FRAME_BYTES: usize = 1024 * 1024;

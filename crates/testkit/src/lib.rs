@@ -9,10 +9,12 @@ pub mod guard;
 pub mod locate;
 pub mod pgbox;
 pub mod proxy;
+pub mod random;
 pub mod trouble;
 pub mod wire;
 
 pub use pgbox::{Auth, Options, PgBox};
 pub use proxy::{Proxy, ProxyOptions};
+pub use random::Random;
 pub use trouble::{Result, Trouble};
 pub use wire::{Frame, Wire};

@@ -65,6 +65,7 @@ impl Proxy {
         command.arg("--policies").arg(&policies);
         command.arg("--ledger-dir").arg(folder.join("ledger"));
         command.arg("--key-file").arg(folder.join("key"));
+        command.args(["--admin", "off"]);
         command.args(&options.arguments).envs(options.environment.clone());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|e| Trouble::io("starting the binary", e))?;
@@ -130,14 +131,16 @@ impl Proxy {
     /// Waits for its end.
     pub fn wait(&mut self, time: Duration) -> Result<ExitStatus> {
         let began = Instant::now();
-        while began.elapsed() < time {
+        loop {
             let ended = self.process.child().try_wait();
             if let Some(status) = ended.map_err(|e| Trouble::io("waiting for the binary", e))? {
                 return Ok(status);
             }
+            if began.elapsed() >= time {
+                return Err(Trouble::new(format!("the binary does not end: {}", self.output())));
+            }
             thread::sleep(Duration::from_millis(5));
         }
-        Err(Trouble::new(format!("the binary does not end: {}", self.output())))
     }
 
     /// A raw connection through the door, logged in.

@@ -106,30 +106,27 @@ fn rights(
         .map(|(key, node)| (key, covering(&operations(node, "`blocked_operations`", report))));
     let overrides =
         get(own, "profile_overrides").map(|(key, node)| (key, read_overrides(node, report)));
-    match get(own, "profile") {
-        Some((_, node)) => {
-            if let Some((key, _)) = legacy {
-                let message = "`blocked_operations` has no effect beside `profile`".to_owned();
-                let help = "move it to `profile_overrides: { block: [...] }`".to_owned();
-                report.warning(key.at, message, Some(help));
-            }
-            let name = word(node, "`profile`", report);
-            let profile = name.and_then(|name| profiles.named(name, node.at, report));
-            let profile = profile.unwrap_or_default();
-            let (allow, block) = overrides.map_or_else(Default::default, |(_, sets)| sets);
-            (profile.operations(allow, block), profile.guards)
+    if let Some((_, node)) = get(own, "profile") {
+        if let Some((key, _)) = legacy {
+            let message = "`blocked_operations` has no effect beside `profile`".to_owned();
+            let help = "move it to `profile_overrides: { block: [...] }`".to_owned();
+            report.warning(key.at, message, Some(help));
         }
-        None => {
-            if let Some((key, _)) = overrides {
-                let message = "`profile_overrides` changes a profile, and there is none".to_owned();
-                let help = "add `profile: permissive`, `standard` or `strict`".to_owned();
-                report.error(key.at, message, Some(help));
-            }
-            let blocked = legacy.map_or(OperationSet::EMPTY, |(_, blocked)| blocked);
-            let everything = Profile::permissive();
-            let profile = Profile { allow_unknown: blocked.is_empty(), ..everything };
-            (profile.operations(OperationSet::EMPTY, blocked), Guards::default())
+        let name = word(node, "`profile`", report);
+        let profile = name.and_then(|name| profiles.named(name, node.at, report));
+        let profile = profile.unwrap_or_default();
+        let (allow, block) = overrides.map_or_else(Default::default, |(_, sets)| sets);
+        (profile.operations(allow, block), profile.guards)
+    } else {
+        if let Some((key, _)) = overrides {
+            let message = "`profile_overrides` changes a profile, and there is none".to_owned();
+            let help = "add `profile: permissive`, `standard` or `strict`".to_owned();
+            report.error(key.at, message, Some(help));
         }
+        let blocked = legacy.map_or(OperationSet::EMPTY, |(_, blocked)| blocked);
+        let everything = Profile::permissive();
+        let profile = Profile { allow_unknown: blocked.is_empty(), ..everything };
+        (profile.operations(OperationSet::EMPTY, blocked), Guards::default())
     }
 }
 

@@ -76,7 +76,7 @@ impl<'n> Profiles<'n> {
         let Some((key, own)) = self.custom.iter().copied().find(|(key, _)| key.text == name) else {
             let custom = self.custom.iter().map(|(key, _)| key.text.as_str());
             let known: Vec<&str> = BUILT_IN.iter().copied().chain(custom).collect();
-            report.unknown(at, "profile", name, &known);
+            report.unknown(at, format!("unknown profile `{name}`"), name, &known);
             return None;
         };
         if trail.contains(&name) || trail.len() >= MAX_PROFILE_DEPTH {
@@ -128,13 +128,12 @@ fn extend(base: Profile, own: &Entries, report: &mut Report<'_>) -> Profile {
 pub(crate) fn operations(node: &Node, what: &str, report: &mut Report<'_>) -> Vec<Operation> {
     let mut found = Vec::new();
     for (at, text) in words(node, what, report) {
-        match Operation::parse(text) {
-            Some(operation) => found.push(operation),
-            None => {
-                let named = Operation::ALL.iter().copied().filter(|op| *op != Operation::Unknown);
-                let known: Vec<&str> = named.map(Operation::name).collect();
-                report.unknown(at, "operation", text, &known);
-            }
+        if let Some(operation) = Operation::parse(text) {
+            found.push(operation);
+        } else {
+            let named = Operation::ALL.iter().copied().filter(|op| *op != Operation::Unknown);
+            let known: Vec<&str> = named.map(Operation::name).collect();
+            report.unknown(at, format!("unknown operation `{text}`"), text, &known);
         }
     }
     found
@@ -154,12 +153,13 @@ pub(crate) fn covering(operations: &[Operation]) -> OperationSet {
 fn categories(node: &Node, report: &mut Report<'_>) -> OperationSet {
     let mut set = OperationSet::EMPTY;
     for (at, text) in words(node, "`blocked_categories`", report) {
-        match CATEGORIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {
-            Some((_, category)) => set = set.union(OperationSet::of_category(*category)),
-            None => {
-                let known: Vec<&str> = CATEGORIES.iter().map(|(name, _)| *name).collect();
-                report.unknown(at, "category", text, &known);
-            }
+        if let Some((_, category)) =
+            CATEGORIES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text))
+        {
+            set = set.union(OperationSet::of_category(*category));
+        } else {
+            let known: Vec<&str> = CATEGORIES.iter().map(|(name, _)| *name).collect();
+            report.unknown(at, format!("unknown category `{text}`"), text, &known);
         }
     }
     set
@@ -171,7 +171,10 @@ fn conditions(node: &Node, report: &mut Report<'_>) -> Guards {
         match text {
             Guards::DELETE => guards.delete = true,
             Guards::UPDATE => guards.update = true,
-            _ => report.unknown(at, "condition", text, &[Guards::DELETE, Guards::UPDATE]),
+            _ => {
+                let known = [Guards::DELETE, Guards::UPDATE];
+                report.unknown(at, format!("unknown condition `{text}`"), text, &known);
+            }
         }
     }
     guards

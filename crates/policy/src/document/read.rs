@@ -42,7 +42,7 @@ pub(crate) fn check_keys(
                         that is not there";
             report.error(key.at, format!("`{word}` is not supported yet"), Some(help.to_owned()));
         } else if !known.contains(&word) {
-            report.unknown(key.at, &format!("key in {what}"), word, known);
+            report.unknown(key.at, format!("unknown key `{word}` in {what}"), word, known);
         }
     }
 }
@@ -94,7 +94,7 @@ pub(crate) fn choice<'k>(
     let text = word(node, what, report)?;
     let found = known.iter().copied().find(|one| *one == text);
     if found.is_none() {
-        report.unknown(node.at, &format!("value of {what}"), text, known);
+        report.unknown(node.at, format!("{what} cannot be `{text}`"), text, known);
     }
     found
 }

@@ -1,7 +1,7 @@
 //! Collects everything that is wrong, and finds the word that was probably meant.
 
 use super::tree::Position;
-use crate::limits::MAX_WORD;
+use crate::limits::{MAX_SUGGESTED, MAX_WORD};
 use crate::{Diagnostic, Diagnostics, Severity};
 
 /// The findings about one document.
@@ -24,12 +24,11 @@ impl<'a> Report<'a> {
         self.add(Severity::Warning, at, message, help);
     }
 
-    /// An error about a word that is none of `known`.
-    pub(crate) fn unknown(&mut self, at: Position, what: &str, word: &str, known: &[&str]) {
-        let help = nearest(word, known).map(|near| format!("did you mean `{near}`?"));
-        let help =
-            help.or_else(|| (known.len() <= 12).then(|| format!("known: {}", known.join(", "))));
-        self.error(at, format!("unknown {what} `{word}`"), help);
+    /// An error about a word that is none of `known`, with the nearest one that is.
+    pub(crate) fn unknown(&mut self, at: Position, message: String, word: &str, known: &[&str]) {
+        let near = nearest(word, known).map(|near| format!("did you mean `{near}`?"));
+        let all = || (known.len() <= MAX_SUGGESTED).then(|| format!("known: {}", known.join(", ")));
+        self.error(at, message, near.or_else(all));
     }
 
     fn add(&mut self, severity: Severity, at: Position, message: String, help: Option<String>) {

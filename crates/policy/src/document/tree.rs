@@ -4,7 +4,6 @@
 //! documents (aliases, tags, merge keys, several documents) are errors, and so are duplicate keys.
 //! Size, depth and node count are bounded by [`crate::limits`].
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span};
@@ -73,11 +72,9 @@ pub(crate) fn parse(text: &str, report: &mut Report<'_>) -> Option<Node> {
             Ok((event, span)) => builder.take(event, span),
             Err(error) => builder.fail(Position::of(*error.marker()), error.info()),
         };
-        if more.is_none() {
-            return None;
-        }
+        more?;
     }
-    builder.finish()
+    Some(builder.finish())
 }
 
 /// A collection that is not finished.
@@ -190,9 +187,9 @@ impl<'r, 'f> Builder<'r, 'f> {
         Some(())
     }
 
-    fn finish(self) -> Option<Node> {
+    fn finish(self) -> Node {
         let empty = Node { at: Position::START, value: Value::Null };
-        Some(self.root.unwrap_or(empty))
+        self.root.unwrap_or(empty)
     }
 }
 
@@ -207,10 +204,10 @@ fn read_key(node: Node, report: &mut Report<'_>) -> Key {
     }
 }
 
-fn scalar(text: &Cow<'_, str>, style: ScalarStyle) -> Value {
+fn scalar(text: &str, style: ScalarStyle) -> Value {
     let plain = matches!(style, ScalarStyle::Plain);
-    if plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL") {
+    if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return Value::Null;
     }
-    Value::Scalar(text.as_ref().to_owned())
+    Value::Scalar(text.to_owned())
 }

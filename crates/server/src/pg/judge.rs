@@ -188,7 +188,7 @@ impl Judge {
     fn take_whole(&mut self, tag: ClientTag, frame: &[u8]) -> Result<Taken, Violation> {
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         let Ok(message) = decode_client(tag, body, true) else {
-            self.refuse(place(tag, body), Refusal::Malformed, None);
+            self.refuse(place(tag), Refusal::Malformed, None);
             return Ok(Taken::Bytes(frame.len()));
         };
         let done = match message {
@@ -258,7 +258,7 @@ impl Judge {
                 | ClientMessage::Password,
             ) => return Err(Violation::client("invalid message length")),
             Err(_malformed) => {
-                self.refuse(place(header.tag, body), Refusal::Malformed, None);
+                self.refuse(place(header.tag), Refusal::Malformed, None);
                 true
             }
         };
@@ -319,8 +319,13 @@ impl Judge {
             Some(key) => key,
             None => self.number(),
         };
+        let at_once = matches!(refusal, Refusal::Missing(..) | Refusal::Malformed);
         self.refusals.push_back((key, refusal));
-        let stand_in = self.protocol.refused(place, key);
+        let stand_in = if at_once {
+            self.protocol.refused_at_once(place, key)
+        } else {
+            self.protocol.refused(place, key)
+        };
         self.batch.stand_in(stand_in);
     }
 
@@ -709,12 +714,11 @@ fn may_stream(tag: ClientTag) -> bool {
     matches!(tag, ClientTag::Query | ClientTag::Parse | ClientTag::Bind | ClientTag::FunctionCall)
 }
 
-/// Where a malformed message's refusal belongs.
-fn place(tag: ClientTag, body: &[u8]) -> Refused {
+/// Where a malformed message's refusal belongs: where the server does not forget the unnamed
+/// statement, because it does not get that far.
+const fn place(tag: ClientTag) -> Refused {
     match tag {
-        ClientTag::Query => Refused::Query,
-        ClientTag::FunctionCall => Refused::FunctionCall,
-        ClientTag::Parse if body.first() == Some(&0) => Refused::UnnamedParse,
+        ClientTag::Query | ClientTag::FunctionCall => Refused::FunctionCall,
         ClientTag::Parse
         | ClientTag::Bind
         | ClientTag::Close

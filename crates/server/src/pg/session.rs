@@ -192,7 +192,7 @@ impl Session {
     }
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.client_is == Client::Gone {
+        if self.client_is != Client::Here {
             return false;
         }
         let wires = &mut self.wires;
@@ -329,9 +329,7 @@ impl Session {
             }
             Taken::Goodbye(count) => {
                 from_client.consume(count);
-                if self.client_is == Client::Here {
-                    self.client_is = Client::Leaving;
-                }
+                self.client_is = Client::Leaving;
             }
         }
         Ok(true)
@@ -439,7 +437,10 @@ impl Session {
         if !words.is_empty() && tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await.is_err() {
             tracing::debug!("client does not read its last words");
         }
-        let running = !self.judge.protocol().is_quiet() && !self.upstream_gone;
+        // After an orderly goodbye the server finishes what it was asked, as it does without us.
+        let running = !self.judge.protocol().is_quiet()
+            && !self.upstream_gone
+            && self.client_is != Client::Leaving;
         self.judge.lose();
         if running && let Some(key) = self.key.clone() {
             let upstream = self.shared.settings.upstream.clone();

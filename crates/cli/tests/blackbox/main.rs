@@ -1,0 +1,27 @@
+//! Black-box tests: the real binary between real clients and a real PostgreSQL.
+//!
+//! Each file shows one side of the PostgreSQL door. Not here: anything that a unit test can show
+//! without a server. Every door that a test opens has its ledger verified when the test is over.
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod copy;
+#[cfg(test)]
+mod drivers;
+#[cfg(test)]
+mod extended;
+#[cfg(test)]
+mod kit;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod startup;
+#[cfg(test)]
+mod twins;
