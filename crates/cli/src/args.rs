@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Judge statements against a policy, without a database
     Check(Box<CheckArgs>),
-    /// Check a policy document
+    /// Check a policy document, or show what it gives to an agent
     Policy(PolicyArgs),
     /// Verify that nothing in a ledger was edited, reordered, removed or inserted
     VerifyLog(VerifyArgs),
@@ -224,6 +224,8 @@ pub(crate) struct PolicyArgs {
 pub(crate) enum PolicyCommand {
     /// Report every mistake, with its line and column
     Lint(LintArgs),
+    /// Show what an agent may do
+    Show(ShowArgs),
 }
 
 /// `policy lint`.
@@ -238,6 +240,20 @@ pub(crate) struct LintArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
+}
+
+/// `policy show`.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// The policy document
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The agent
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// The mission it is on
+    #[arg(long)]
+    pub(crate) mission: Option<String>,
 }
 
 /// `verify-log`.
@@ -343,6 +359,8 @@ pub(crate) enum Page {
     Config,
     /// Environment variables.
     Env,
+    /// Reason codes.
+    Reasons,
 }
 
 /// The page's spelling, `portcullis --proxy --listen …`, as the command `proxy`.

@@ -3,8 +3,11 @@
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
+
+    use audit::{Entry, Ledger, LedgerConfig};
+    use model::{Door, Operation, Principal, SqlFacts, Stage};
 
     const POLICY: &str = "\
 default_policy: deny
@@ -309,6 +312,95 @@ agents:
             assert_eq!(ran.code, 2, "{}", ran.out);
             assert!(ran.err.contains("there is no ledger in"), "{}", ran.err);
         }
+    }
+
+    /// A ledger of three records about `agent`, closed.
+    fn ledger(folder: &Path) {
+        let config = LedgerConfig::new(folder.join("ledger"), folder.join("key"));
+        let ledger = Ledger::open(config).unwrap();
+        let principal = Principal::asserted("agent:reader:mission:summarize");
+        for statement in ["SELECT 'secret-1'", "SELECT 'secret-2'", "DROP TABLE x"] {
+            let entry = Entry {
+                door: Door::Pg,
+                stage: Stage::Query,
+                session: "s-1",
+                principal: &principal,
+                statement: statement.as_bytes(),
+                facts: &SqlFacts::of(Operation::Select),
+                decision: "deny",
+                reasons: &[],
+                risk: 0,
+                policy: "sha256:0",
+                mode: audit::Mode::Enforce,
+                latency_ns: 1,
+            };
+            assert_eq!(ledger.append(&[entry]).unwrap().count(), 1);
+        }
+        ledger.close().unwrap();
+    }
+
+    #[test]
+    fn verify_log_names_the_first_record_that_was_changed() {
+        let folder = folder("verify", &[]);
+        ledger(&folder);
+        let args = ["verify-log", "ledger", "--key-file", "key"];
+        let intact = run(&folder, &args, "");
+        assert_eq!(intact.code, 0, "{}{}", intact.out, intact.err);
+        assert!(intact.out.ends_with("intact\n") && !intact.out.contains("warning"));
+        let keyless = run(&folder, &["verify-log", "ledger"], "");
+        assert_eq!(keyless.code, 0);
+        assert!(keyless.out.contains("warning: only links, hashes"), "{}", keyless.out);
+        let segment = std::fs::read_dir(folder.join("ledger"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| std::fs::read_to_string(path).is_ok_and(|text| text.contains("secret-2")))
+            .unwrap();
+        let text = std::fs::read_to_string(&segment).unwrap();
+        std::fs::write(&segment, text.replace("secret-2", "secret-3")).unwrap();
+        let broken = run(&folder, &args, "");
+        assert_eq!(broken.code, 1, "{}", broken.out);
+        let line = 1 + text.lines().position(|line| line.contains("secret-2")).unwrap();
+        assert!(broken.out.contains(&format!(":{line}: edited: ")), "{}", broken.out);
+        let json = run(&folder, &[&args[..], &["--format", "json"]].concat(), "");
+        let answer: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+        assert_eq!((json.code, &answer["intact"]), (1, &false.into()));
+        assert_eq!(answer["broken"]["line"], line);
+    }
+
+    #[test]
+    fn a_report_repeats_statements_only_if_it_is_asked_to() {
+        let folder = folder("report", &[]);
+        ledger(&folder);
+        let plain = run(&folder, &["report", "ledger"], "");
+        assert_eq!((plain.code, plain.err.as_str()), (0, ""));
+        assert!(!plain.out.contains("secret-1"), "{}", plain.out);
+        let report: serde_json::Value = serde_json::from_str(&plain.out).unwrap();
+        assert_eq!(report["summary"]["denied"], 3);
+        let args = ["report", "ledger", "--report-include-params", "-o", "r.json"];
+        let full = run(&folder, &args, "");
+        assert_eq!((full.code, full.out.as_str()), (0, ""));
+        assert!(full.err.contains("warning: "), "{}", full.err);
+        let written = std::fs::read_to_string(folder.join("r.json")).unwrap();
+        assert!(written.contains("secret-1"), "{written}");
+        let text = run(&folder, &["report", "ledger", "--format", "text"], "");
+        assert!(text.out.contains("reader/summarize") && !text.out.contains("secret-1"));
+        let other = run(&folder, &["report", "ledger", "--agent", "other"], "");
+        let report: serde_json::Value = serde_json::from_str(&other.out).unwrap();
+        assert_eq!(report["summary"]["total"], 0);
+        assert_eq!(run(&folder, &["report", "absent"], "").code, 2);
+    }
+
+    #[test]
+    fn policy_show_tells_what_an_agent_may_do() {
+        let folder = folder("show", &[("p.yaml", POLICY)]);
+        let args = ["policy", "show", "p.yaml", "--agent", "reader", "--mission", "summarize"];
+        let ran = run(&folder, &args, "");
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        let (may, may_not) = ran.out.split_once("may not").unwrap();
+        assert!(may.contains("SELECT") && !may.contains("DROP"), "{}", ran.out);
+        assert!(may_not.contains("DROP") && ran.out.contains("public.feedback"), "{}", ran.out);
+        let nobody = run(&folder, &["policy", "show", "p.yaml", "--agent", "stranger"], "");
+        assert!(nobody.out.contains("it may do nothing"), "{}", nobody.out);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod policy;
+mod policy_show;
 pub(crate) mod proxy;
 pub(crate) mod reference;
 pub(crate) mod report;

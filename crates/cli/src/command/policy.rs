@@ -5,7 +5,7 @@ use std::io::Write;
 use policy::{Diagnostic, Diagnostics, Severity};
 use serde::Serialize;
 
-use super::{Answer, Surroundings};
+use super::{Answer, Surroundings, policy_show};
 use crate::args::{Format, LintArgs, PolicyArgs, PolicyCommand};
 use crate::output::{self, Color};
 use crate::policy_file::{self, Checked};
@@ -14,6 +14,7 @@ use crate::policy_file::{self, Checked};
 pub(crate) fn run(args: PolicyArgs, surroundings: &Surroundings) -> anyhow::Result<Answer> {
     match args.command {
         PolicyCommand::Lint(args) => lint(&args, surroundings),
+        PolicyCommand::Show(args) => policy_show::run(&args, surroundings.style),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use clap::{Arg, Command, CommandFactory};
+use policy::{Reason, ReasonCode};
 
 use super::Answer;
 use crate::args::{Cli, Page, ReferenceArgs};
@@ -26,6 +27,7 @@ pub(crate) fn page(page: Page) -> Result<String, std::fmt::Error> {
         Page::Cli => cli(),
         Page::Config => config(),
         Page::Env => env(),
+        Page::Reasons => reasons(),
     }
 }
 
@@ -175,6 +177,30 @@ fn env() -> Result<String, std::fmt::Error> {
     Ok(text)
 }
 
+fn reasons() -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    writeln!(text, "# Reason codes\n\n{GENERATED}")?;
+    writeln!(
+        text,
+        "Why a request was denied. Codes are stable; a decision lists all that apply, in this \
+         order. The bucket says what a program may do: `abort` the approach, `rewrite` the \
+         statement, or try again because the cause is `transient`. A category may be narrower for \
+         some operations and tables (`destructive_op`, `schema_enum`).\n\n\
+         | code | category | bucket | meaning | what to do |\n| --- | --- | --- | --- | --- |"
+    )?;
+    for code in ReasonCode::ALL.iter().copied() {
+        writeln!(
+            text,
+            "| `{code}` | `{}` | `{}` | {} | {} |",
+            Reason::of(code).category(),
+            code.bucket().as_str(),
+            cell(code.meaning()),
+            cell(code.suggestion())
+        )?;
+    }
+    Ok(text)
+}
+
 /// Text as a cell of a table has it.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|")
@@ -186,7 +212,13 @@ mod tests {
 
     #[test]
     fn the_reference_pages_are_fresh() {
-        for (kind, name) in [(Page::Cli, "cli"), (Page::Config, "config"), (Page::Env, "env")] {
+        let pages = [
+            (Page::Cli, "cli"),
+            (Page::Config, "config"),
+            (Page::Env, "env"),
+            (Page::Reasons, "reasons"),
+        ];
+        for (kind, name) in pages {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference");
             let file = format!("{path}/{name}.md");
             let found = std::fs::read_to_string(&file).unwrap_or_default();

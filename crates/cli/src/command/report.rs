@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::Context;
 use audit::{Report, ReportOptions};
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Answer> {
                 .write(true)
                 .create(true)
                 .truncate(true)
+                .mode(0o600)
                 .open(path)
                 .with_context(failed)?;
             let mut out = BufWriter::new(file);

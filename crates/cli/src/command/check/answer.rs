@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use model::SqlFacts;
-use policy::{Outcome, Reason};
+use policy::{Mode, Outcome, Reason};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ struct Record<'a> {
     decision: &'static str,
     reasons: Vec<ReasonRecord<'a>>,
     risk: u32,
+    mode: &'static str,
     /// One for each statement.
     facts: Vec<Cow<'a, SqlFacts>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +106,7 @@ impl<W: Write> Writer<W> {
             decision: judgement.outcome.as_str(),
             reasons: judgement.reasons.iter().map(ReasonRecord::from).collect(),
             risk: judgement.risk,
+            mode: judgement.mode.as_str(),
             facts: judgement.facts(),
             error: judgement.analysis.error().map(|failure| failure.message.as_str()),
             explanation: judgement.explanations.iter().map(ToString::to_string).collect(),
@@ -145,6 +147,10 @@ impl<W: Write> Writer<W> {
             if !hint.is_empty() {
                 writeln!(self.out, "        hint: {}", printable(&hint))?;
             }
+        }
+        if judgement.mode == Mode::Observe && judgement.outcome != Outcome::Allow {
+            let remark = "the policy only observes here: the door would forward it all the same";
+            writeln!(self.out, "      {}", self.style.paint(Color::Yellow, remark))?;
         }
         if let Some(failure) = judgement.analysis.error() {
             writeln!(self.out, "      parser: {}", printable(&failure.message))?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use model::{Door, Principal, Request, SqlFacts, Stage};
-use policy::{Explanation, Outcome, Policy, Reason};
+use policy::{Explanation, Mode, Outcome, Policy, Reason};
 use sql::{Analysis, Context, Encoding, SearchPaths};
 
 use crate::command::Answer;
@@ -25,6 +25,8 @@ pub(super) struct Judgement {
     pub(super) reasons: Vec<Reason>,
     /// The highest risk of any statement.
     pub(super) risk: u32,
+    /// Whether the policy enforces denials of this principal.
+    pub(super) mode: Mode,
     /// What was judged.
     pub(super) analysis: Analysis,
     /// Each step, for each statement, if asked for.
@@ -97,7 +99,8 @@ impl<'a> Judge<'a> {
                 explanations.push(self.policy.explain(&request));
             }
         }
-        Judgement { outcome, reasons, risk, analysis, explanations }
+        let mode = self.policy.mode_for(principal);
+        Judgement { outcome, reasons, risk, mode, analysis, explanations }
     }
 }
 

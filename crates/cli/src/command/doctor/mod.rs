@@ -154,7 +154,10 @@ fn print_text(
         writeln!(out, "\nnot checked: {} ({})", gap.what, printable(&gap.why))?;
     }
     let summary = match findings.len() {
-        0 => style.paint(Color::Green, "nothing undermines the door".to_owned()),
+        0 if observed.gaps.is_empty() => {
+            style.paint(Color::Green, "nothing undermines the door".to_owned())
+        }
+        0 => style.paint(Color::Yellow, "nothing found, but not everything was checked".to_owned()),
         1 => style.paint(Color::Red, "1 finding".to_owned()),
         count => style.paint(Color::Red, format!("{count} findings")),
     };

@@ -1,0 +1,95 @@
+//! `policy show`: what an agent may do, as the policy answers when it is asked.
+//!
+//! Nothing is read out of the document: every line is a decision about a statement of that kind
+//! which names no relation, function or setting.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use model::{Door, Operation, Principal, Proof, Request, SqlFacts, Stage, TransactionStep};
+use policy::{Mode, Policy};
+
+use super::Answer;
+use crate::args::ShowArgs;
+use crate::output::{self, Color, Style, printable};
+use crate::policy_file;
+
+/// Runs it.
+pub(crate) fn run(args: &ShowArgs, style: Style) -> anyhow::Result<Answer> {
+    let loaded = policy_file::load(&args.file)?;
+    let principal = Principal {
+        agent: Some(args.agent.clone()),
+        mission: args.mission.clone(),
+        proof: Proof::Asserted,
+        ..Principal::unidentified()
+    };
+    let answers = ask(&loaded.policy, &principal);
+    let mut out = output::stdout();
+    writeln!(out, "{}", style.paint(Color::Bold, printable(&principal.label())))?;
+    writeln!(out, "policy {}", loaded.policy.digest())?;
+    let mode = match loaded.policy.mode_for(&principal) {
+        Mode::Enforce => "enforce: what is denied is refused",
+        Mode::Observe => "observe: what is denied is recorded and forwarded",
+    };
+    writeln!(out, "{mode}")?;
+    for (answer, operations) in &answers {
+        let (label, color) = match answer {
+            None => ("may", Color::Green),
+            Some(_) => ("may not", Color::Red),
+        };
+        let why = answer.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        writeln!(out, "\n{}{}", style.paint(color, label), printable(&why))?;
+        for line in operations.chunks(6) {
+            writeln!(out, "  {}", line.join(", "))?;
+        }
+    }
+    writeln!(out)?;
+    if answers.contains_key(&None) {
+        tables(&mut out, &loaded.policy, &principal)?;
+    } else {
+        writeln!(out, "it may do nothing but end a transaction")?;
+    }
+    out.flush()?;
+    Ok(Answer::Clean)
+}
+
+/// Operations by what denies them; what is allowed comes first.
+fn ask(policy: &Policy, principal: &Principal) -> BTreeMap<Option<String>, Vec<&'static str>> {
+    let mut answers: BTreeMap<Option<String>, Vec<&'static str>> = BTreeMap::new();
+    for operation in Operation::ALL.iter().copied().filter(|one| *one != Operation::Unknown) {
+        let facts = SqlFacts {
+            transaction: (operation == Operation::Transaction).then_some(TransactionStep::Begin),
+            ..SqlFacts::of(operation)
+        };
+        let decision = decide(policy, principal, &facts);
+        let why = (!decision.is_allowed()).then(|| {
+            let codes: Vec<&str> =
+                decision.reasons().iter().map(|reason| reason.code().as_str()).collect();
+            codes.join(", ")
+        });
+        answers.entry(why).or_default().push(operation.name());
+    }
+    answers
+}
+
+fn decide(policy: &Policy, principal: &Principal, facts: &SqlFacts) -> policy::Decision {
+    policy.evaluate(&Request { principal, door: Door::Check, stage: Stage::Query, facts })
+}
+
+/// A table that surely is on no list: the suggestion says which are.
+fn tables(out: &mut impl Write, policy: &Policy, principal: &Principal) -> std::io::Result<()> {
+    use model::{Access, Fact, RelationName, RelationUse, Schemas};
+    let relation = RelationName {
+        schemas: Schemas::Named("portcullis_probe".to_owned()),
+        name: "no_such_table".to_owned(),
+    };
+    let facts = SqlFacts {
+        relations: Fact::Known(vec![RelationUse { relation, access: Access::Read }]),
+        ..SqlFacts::of(Operation::Select)
+    };
+    let decision = decide(policy, principal, &facts);
+    match decision.reasons().iter().find(|reason| reason.table().is_some()) {
+        None => writeln!(out, "no list narrows its tables"),
+        Some(reason) => writeln!(out, "tables: {}", printable(&reason.suggestion())),
+    }
+}
