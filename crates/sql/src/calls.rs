@@ -7,7 +7,7 @@
 use model::{Access, RelationUse, SettingChange, SettingUse, SettingValue, Unknown};
 
 use crate::analysis::{Effect, NameKind, NameRef, NewSearchPath};
-use crate::literal;
+use crate::literal::{self, Literal};
 use crate::options::parse_search_path;
 use crate::parse::{ConstValue, Node, nodes};
 use crate::resolve::{Qualified, relation_in_text};
@@ -141,7 +141,7 @@ enum Argument<'a> {
     Computed,
 }
 
-fn argument<'a>(call: &'a nodes::FuncCall, slot: Slot) -> Argument<'a> {
+fn argument(call: &nodes::FuncCall, slot: Slot) -> Argument<'_> {
     let mut positional = 0;
     for node in call.args() {
         let value = if let Node::NamedArgExpr(named) = node {
@@ -169,8 +169,8 @@ fn classify(value: Node<'_>) -> Argument<'_> {
         return Argument::Number;
     }
     match literal::constant(value) {
-        Some(Some(ConstValue::Integer(_) | ConstValue::Float(_))) => Argument::Number,
-        _ => Argument::Computed,
+        Literal::Value(ConstValue::Integer(_) | ConstValue::Float(_)) => Argument::Number,
+        Literal::Value(_) | Literal::Null | Literal::None => Argument::Computed,
     }
 }
 
@@ -246,9 +246,12 @@ impl<'a> Walk<'a, '_> {
     fn runs_texts(&mut self, call: &'a nodes::FuncCall) {
         for node in call.args() {
             let value = if let Node::NamedArgExpr(named) = node { named.arg() } else { node };
-            match classify(value) {
-                Argument::Number if !matches!(literal::bare(value), Node::ParamRef(_)) => {}
-                other => self.runs(other),
+            let argument = classify(value);
+            // A number counts columns; it is no text.
+            let counts = matches!(argument, Argument::Number)
+                && !matches!(literal::bare(value), Node::ParamRef(_));
+            if !counts {
+                self.runs(argument);
             }
         }
     }
@@ -338,9 +341,9 @@ impl<'a> Walk<'a, '_> {
 
 fn setting_value(node: Node<'_>) -> SettingValue {
     match literal::constant(node) {
-        Some(None) => SettingValue::Default,
-        Some(Some(_)) => literal::setting_text(node)
+        Literal::Null => SettingValue::Default,
+        Literal::Value(_) => literal::setting_text(node)
             .map_or(SettingValue::Unknown, |text| SettingValue::Constants(vec![text])),
-        None => SettingValue::Unknown,
+        Literal::None => SettingValue::Unknown,
     }
 }

@@ -362,3 +362,141 @@ children! {
     AlterSubscriptionStmt { publication options }
     DropSubscriptionStmt {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::parse;
+
+    /// Counts `Name {` in debug text: each node prints it exactly once.
+    fn printed(text: &str) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (before, _) in text.match_indices(" {").map(|(at, _)| text.split_at(at)) {
+            let name = before.rsplit(|c: char| !(c.is_alphanumeric() || c == '_')).next();
+            *counts.entry(name.unwrap_or_default().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    fn visited(root: Node<'_>) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            let text = format!("{node:?}");
+            if let Some((name, _)) = text.split_once('(') {
+                if !matches!(node, Node::NodeList(_)) {
+                    *counts.entry(name.to_owned()).or_default() += 1;
+                }
+            }
+            each_child(node, &mut |child| stack.push(child));
+        }
+        counts
+    }
+
+    #[test]
+    fn every_node_that_the_tree_prints_is_visited() {
+        let mut failures = Vec::new();
+        for text in FORMS {
+            match parse::parse(text) {
+                Err(error) => failures.push(format!("{text}\n    {error}")),
+                Ok(tree) => failures.extend(tree.statements().filter_map(|raw| {
+                    let root = raw.stmt();
+                    let (ours, theirs) = (visited(root), printed(&format!("{root:?}")));
+                    (ours != theirs).then(|| format!("{text}\n    {ours:?}\n    {theirs:?}"))
+                })),
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+    }
+
+    /// Statements that between them have every place in which an expression or relation can hide.
+    const FORMS: &[&str] = &[
+        "SELECT DISTINCT ON (f(a)) a, (b).c[g(1):2], x.* FROM ONLY s.t AS q (m, n) \
+            LEFT JOIN LATERAL (SELECT h(1)) z ON i(1) = 2 WHERE NOT (a IS NULL OR b IS TRUE) \
+            GROUP BY GROUPING SETS ((a), ROLLUP (f(b))) HAVING count(*) FILTER (WHERE j(1)) > 1 \
+            WINDOW w AS (PARTITION BY k(a) ORDER BY l(b) ROWS BETWEEN m(1) PRECEDING AND CURRENT ROW) \
+            ORDER BY n(1) USING OPERATOR(s.<) LIMIT o(1) OFFSET p(1) FOR UPDATE OF q NOWAIT",
+        "SELECT * FROM ROWS FROM (f(1), g(2) AS (a int)) WITH ORDINALITY AS q",
+        "SELECT * FROM t TABLESAMPLE bernoulli (f(1)) REPEATABLE (g(2))",
+        "SELECT a FROM XMLTABLE('/r' PASSING f(x) COLUMNS a int PATH g('p') DEFAULT h(1))",
+        "SELECT * FROM JSON_TABLE(f(x), '$' PASSING g(1) AS y COLUMNS (a int PATH '$.a' \
+            DEFAULT h(1) ON EMPTY, NESTED PATH '$.b' COLUMNS (c int))) j",
+        "SELECT json_value(f(x), '$' PASSING g(1) AS y DEFAULT h(1) ON ERROR), \
+            JSON_OBJECT(f(1): g(2)), JSON_ARRAY(f(1), g(2)), JSON_ARRAY(SELECT a FROM t), \
+            JSON_OBJECTAGG(f(1): g(2)), JSON_ARRAYAGG(f(1) ORDER BY g(2)), x IS JSON, \
+            JSON_SCALAR(f(1)), JSON(f(1)), JSON_SERIALIZE(f(1))",
+        "SELECT XMLSERIALIZE(CONTENT f(x) AS text), XMLELEMENT(NAME a, XMLATTRIBUTES(g(1) AS b), \
+            h(1)), XMLFOREST(f(1) AS a), XMLPARSE(DOCUMENT f(1)), XMLPI(NAME a, f(1)), XMLEXISTS(f(1) PASSING g(2))",
+        "SELECT CASE f(1) WHEN g(1) THEN h(1) ELSE i(1) END, COALESCE(f(1), 2), GREATEST(f(1), 2), \
+            NULLIF(f(1), 2), ROW(f(1), 2), ARRAY[f(1), 2], ARRAY(SELECT a FROM t), f(VARIADIC a), \
+            f(x => g(1)), f(DISTINCT a ORDER BY g(b)), percentile_cont(f(1)) WITHIN GROUP (ORDER BY g(a)), \
+            a IN (f(1), 2), a = ANY (SELECT b FROM t), (a, b) = (SELECT c, d FROM t), a BETWEEN f(1) AND g(2), \
+            a LIKE f(1) ESCAPE g(1), a AT TIME ZONE f(1), CAST(f(1) AS s.t(1)[]), a COLLATE \"C\", \
+            EXTRACT(year FROM f(1)), OVERLAY(a PLACING f(1) FROM g(1)), current_user, GROUPING(a), $1",
+        "WITH RECURSIVE a (x) AS MATERIALIZED (SELECT f(1) UNION ALL SELECT g(x) FROM a) \
+            SEARCH DEPTH FIRST BY x SET o CYCLE x SET c TO 1 DEFAULT 2 USING p SELECT * FROM a",
+        "VALUES (f(1)), (g(2))",
+        "INSERT INTO s.t AS q (a, b.c) OVERRIDING SYSTEM VALUE VALUES (f(1), DEFAULT) \
+            ON CONFLICT (g(a) COLLATE \"C\" int4_ops) WHERE h(1) DO UPDATE SET (a, b) = (SELECT i(1), 2) \
+            WHERE j(1) RETURNING k(a), old.a",
+        "UPDATE t SET (a, b) = (f(1), g(2)), c[h(1)] = i(1) FROM u WHERE CURRENT OF c RETURNING WITH (OLD AS o) j(1)",
+        "DELETE FROM t USING u WHERE f(1) RETURNING g(1)",
+        "MERGE INTO t USING (SELECT f(1)) s ON g(1) WHEN MATCHED AND h(1) THEN UPDATE SET a = i(1) \
+            WHEN NOT MATCHED BY SOURCE THEN DELETE WHEN NOT MATCHED THEN INSERT (a) VALUES (j(1)) RETURNING merge_action()",
+        "CREATE TABLE t (a int DEFAULT f(1) CHECK (g(1)) REFERENCES u (b), b int GENERATED ALWAYS AS (h(1)) STORED, \
+            LIKE v, c int GENERATED BY DEFAULT AS IDENTITY (START 1), EXCLUDE USING gist (i(a) WITH =) WHERE (j(1)), \
+            FOREIGN KEY (a) REFERENCES w (x) ON DELETE SET NULL (a)) INHERITS (p) PARTITION BY RANGE (k(a)) \
+            WITH (fillfactor = 1)",
+        "CREATE TABLE t PARTITION OF p FOR VALUES FROM (MINVALUE, f(1)) TO (g(1), 2)",
+        "CREATE TABLE t PARTITION OF p FOR VALUES IN (f(1), NULL)",
+        "CREATE TABLE t OF ty (PRIMARY KEY (a))",
+        "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT f(1) WITH NO DATA",
+        "ALTER TABLE t ADD COLUMN a int DEFAULT f(1), ALTER b TYPE int USING g(b), \
+            INHERIT d, ADD CONSTRAINT e CHECK (h(1)), SET (fillfactor = 1), OWNER TO CURRENT_USER, \
+            ALTER CONSTRAINT k DEFERRABLE, REPLICA IDENTITY USING INDEX i",
+        "ALTER TABLE t ATTACH PARTITION c FOR VALUES IN (f(1))",
+        "CREATE INDEX i ON t USING gin (f(a) s.ops (p = 1), (b + g(1)) COLLATE s.c DESC) INCLUDE (d) WITH (x = 1) WHERE h(1)",
+        "CREATE VIEW v (a) WITH (security_barrier) AS SELECT f(1) WITH CHECK OPTION",
+        "CREATE RULE r AS ON UPDATE TO t WHERE f(1) DO ALSO (INSERT INTO u VALUES (g(1)); NOTIFY n)",
+        "CREATE TRIGGER tr AFTER UPDATE OF a ON t REFERENCING NEW TABLE AS n FOR EACH STATEMENT WHEN (f(1)) EXECUTE FUNCTION s.g('x')",
+        "CREATE POLICY p ON t FOR ALL TO PUBLIC USING (f(1)) WITH CHECK (g(1))",
+        "ALTER POLICY p ON t TO bob USING (f(1))",
+        "CREATE FUNCTION f(a int DEFAULT g(1), OUT b t.c%TYPE) LANGUAGE sql SET x = 1 BEGIN ATOMIC SELECT h(1); RETURN i(1); END",
+        "CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE sql AS 'SELECT 1' SUPPORT s.f COST 1",
+        "ALTER FUNCTION f(int) SET search_path = a, b",
+        "CREATE AGGREGATE a (int) (sfunc = f, stype = int, initcond = '1')",
+        "CREATE OPERATOR + (procedure = f, leftarg = int)",
+        "CREATE TYPE t AS (a int COLLATE \"C\")",
+        "CREATE TYPE t AS RANGE (subtype = int, subtype_diff = f)",
+        "CREATE DOMAIN d AS int DEFAULT f(1) CHECK (g(VALUE))",
+        "CREATE CAST (a AS b) WITH FUNCTION f(int) AS IMPLICIT",
+        "CREATE OPERATOR CLASS c FOR TYPE int USING btree AS OPERATOR 1 < (int, int), FUNCTION 1 f(int, int), STORAGE int",
+        "CREATE TRANSFORM FOR int LANGUAGE l (FROM SQL WITH FUNCTION f(internal), TO SQL WITH FUNCTION g(internal))",
+        "CREATE PUBLICATION p FOR TABLE t (a) WHERE (f(1)), TABLES IN SCHEMA s WITH (x = 1)",
+        "CREATE SEQUENCE s OWNED BY t.a",
+        "COPY t (a) FROM STDIN WITH (FORMAT csv, FORCE_NULL (a)) WHERE f(1)",
+        "COPY (SELECT f(1)) TO PROGRAM 'x'",
+        "EXPLAIN (ANALYZE false, FORMAT json) SELECT f(1)",
+        "PREPARE p (int, s.t) AS SELECT f($1)",
+        "EXECUTE p (f(1), 2)",
+        "DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT f(1)",
+        "CALL p(f(1), x => g(2))",
+        "DO LANGUAGE plpgsql $$ BEGIN END $$",
+        "SET TIME ZONE INTERVAL '1' HOUR TO MINUTE",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY",
+        "ALTER ROLE r IN DATABASE d SET x TO 1",
+        "CREATE ROLE r IN ROLE s PASSWORD 'x'",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO bob",
+        "VACUUM (FULL, ANALYZE) t (a), u",
+        "CREATE SCHEMA s AUTHORIZATION bob CREATE TABLE t (a int) CREATE VIEW v AS SELECT f(1)",
+        "DROP TABLE a, s.b",
+        "DROP FUNCTION f(int, s.t), g",
+        "COMMENT ON COLUMN s.t.a IS 'x'",
+        "IMPORT FOREIGN SCHEMA s LIMIT TO (t) FROM SERVER x INTO y OPTIONS (a 'b')",
+        "ALTER TEXT SEARCH CONFIGURATION c ALTER MAPPING FOR a, b WITH d, e",
+        "LOCK TABLE a, ONLY b IN SHARE MODE",
+        "TRUNCATE a, b CASCADE",
+    ];
+}

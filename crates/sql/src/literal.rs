@@ -1,11 +1,29 @@
 //! Constants: what a literal says, read through casts and collations.
 //!
-//! What is not here: evaluation ([`crate::predicate`]). `None` means "not a constant", never "empty".
+//! What is not here: evaluation ([`crate::value`]). `None` means "not a constant", never "empty".
 
 use crate::parse::{ConstValue, Node, nodes};
 
 /// How many casts and collations around a literal are looked through.
 const MAX_WRAPPERS: usize = 16;
+
+/// A literal, or the lack of one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Literal<'a> {
+    /// Not a literal.
+    None,
+    Null,
+    Value(ConstValue<'a>),
+}
+
+impl<'a> Literal<'a> {
+    fn value(self) -> Option<ConstValue<'a>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::None | Self::Null => None,
+        }
+    }
+}
 
 /// The node under casts and `COLLATE`.
 pub(crate) fn bare(mut node: Node<'_>) -> Node<'_> {
@@ -21,29 +39,30 @@ pub(crate) fn bare(mut node: Node<'_>) -> Node<'_> {
     node
 }
 
-/// The value of a literal, without wrappers; `Some(None)` is NULL.
-pub(crate) fn constant(node: Node<'_>) -> Option<Option<ConstValue<'_>>> {
-    match bare(node) {
-        Node::A_Const(constant) if constant.isnull => Some(None),
-        Node::A_Const(constant) => constant.val().map(Some),
-        _ => None,
+/// The value of a literal, without wrappers.
+pub(crate) fn constant(node: Node<'_>) -> Literal<'_> {
+    let Node::A_Const(constant) = bare(node) else { return Literal::None };
+    if constant.isnull {
+        return Literal::Null;
     }
+    constant.val().map_or(Literal::None, Literal::Value)
 }
 
 /// The string of a string literal, through casts to types that keep the text as it is.
 pub(crate) fn text(node: Node<'_>) -> Option<&str> {
     let mut inner = node;
     for _ in 0..MAX_WRAPPERS {
-        match inner {
-            Node::TypeCast(cast) if cast.type_name().is_some_and(keeps_text) => inner = cast.arg(),
-            Node::CollateClause(clause) => inner = clause.arg(),
-            Node::A_Const(constant) => {
-                return match constant.val()? {
-                    ConstValue::String(text) => Some(text),
-                    _ => None,
-                };
-            }
-            _ => return None,
+        if let Node::TypeCast(cast) = inner
+            && cast.type_name().is_some_and(keeps_text)
+        {
+            inner = cast.arg();
+        } else if let Node::CollateClause(clause) = inner {
+            inner = clause.arg();
+        } else if let Node::A_Const(constant) = inner {
+            let value = constant.val()?;
+            return if let ConstValue::String(text) = value { Some(text) } else { None };
+        } else {
+            return None;
         }
     }
     None
@@ -51,7 +70,7 @@ pub(crate) fn text(node: Node<'_>) -> Option<&str> {
 
 fn keeps_text(name: &nodes::TypeName) -> bool {
     let plain = name.typmods().is_empty() && name.array_bounds().is_empty();
-    let last = name.names().iter().last().and_then(nodes::String::sval);
+    let last = name.names().iter().next_back().and_then(nodes::String::sval);
     plain
         && last.is_some_and(|last| {
             matches!(last, "text" | "varchar" | "unknown" | "cstring" | "regclass" | "refcursor")
@@ -59,19 +78,28 @@ fn keeps_text(name: &nodes::TypeName) -> bool {
 }
 
 /// The text that a setting gets from this literal.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the parser crate's enum is non-exhaustive: what it may add is no text"
+)]
 pub(crate) fn setting_text(node: Node<'_>) -> Option<String> {
-    match constant(node)?? {
+    match constant(node).value()? {
         ConstValue::Integer(value) => Some(value.to_string()),
-        ConstValue::Float(value) | ConstValue::BitString(value) => Some(value.to_owned()),
         ConstValue::Boolean(value) => Some(value.to_string()),
-        ConstValue::String(value) => Some(value.to_owned()),
+        ConstValue::Float(value) | ConstValue::BitString(value) | ConstValue::String(value) => {
+            Some(value.to_owned())
+        }
         _ => None,
     }
 }
 
-/// A boolean literal: TRUE, FALSE, or a string that PostgreSQL reads as one.
+/// A boolean literal: TRUE, FALSE, a number, or a string that PostgreSQL reads as one.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the parser crate's enum is non-exhaustive: what it may add is no boolean"
+)]
 pub(crate) fn boolean(node: Node<'_>) -> Option<bool> {
-    match constant(node)?? {
+    match constant(node).value()? {
         ConstValue::Boolean(value) => Some(value),
         ConstValue::Integer(value) => Some(value != 0),
         ConstValue::String(text) => bool_text(text),
@@ -89,5 +117,20 @@ pub(crate) fn bool_text(text: &str) -> Option<bool> {
         Some(false)
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_are_read_as_postgresql_reads_them() {
+        for (text, value) in [("t", true), (" YES ", true), ("on", true), ("of", false)] {
+            assert_eq!(bool_text(text), Some(value), "{text}");
+        }
+        for text in ["", "o", "2", "truee"] {
+            assert_eq!(bool_text(text), None, "{text}");
+        }
     }
 }

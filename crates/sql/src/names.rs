@@ -101,15 +101,18 @@ impl<'a> Walk<'a, '_> {
     }
 }
 
-/// Whether an EXPLAIN option makes it run the statement. What cannot be read counts as yes.
-fn is_truthy_analyze(option: &nodes::DefElem) -> bool {
-    let is_analyze = option.defname().is_some_and(|name| name.eq_ignore_ascii_case("analyze"));
-    let says_no = match option.arg() {
-        Node::None => false,
+#[expect(clippy::wildcard_enum_match_arm, reason = "anything but a plain no is a yes")]
+fn says_no(value: Node<'_>) -> bool {
+    match value {
         Node::String(text) => text.sval().and_then(literal::bool_text) == Some(false),
         Node::Integer(value) => value.ival == 0,
         Node::Boolean(value) => !value.boolval,
         other => literal::boolean(other) == Some(false),
-    };
-    is_analyze && !says_no
+    }
+}
+
+/// Whether an EXPLAIN option makes it run the statement. What cannot be read counts as yes.
+fn is_truthy_analyze(option: &nodes::DefElem) -> bool {
+    let is_analyze = option.defname().is_some_and(|name| name.eq_ignore_ascii_case("analyze"));
+    is_analyze && !says_no(option.arg())
 }

@@ -19,6 +19,11 @@ impl Tree {
     }
 }
 
+/// The node, if there is one.
+pub(crate) fn present(node: Node<'_>) -> Option<Node<'_>> {
+    (!matches!(node, Node::None)).then_some(node)
+}
+
 /// Parses `text` with PostgreSQL's grammar; the error is PostgreSQL's message.
 pub(crate) fn parse(text: &str) -> Result<Tree, String> {
     pg_raw_parse::parse(text).map(Tree).map_err(|error| match error {

@@ -231,10 +231,7 @@ impl<'a> Walk<'a, '_> {
 
 /// `ROWS FROM` items are lists of a call and its column definitions.
 fn first_call<'a>(item: &Node<'a>) -> Option<&'a nodes::FuncCall> {
-    let first = match item {
-        Node::NodeList(list) => list.first()?,
-        other => *other,
-    };
+    let first = if let Node::NodeList(list) = item { list.first()? } else { *item };
     if let Node::FuncCall(call) = first { Some(call) } else { None }
 }
 

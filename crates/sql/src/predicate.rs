@@ -8,7 +8,7 @@ use model::{Operation, Unfiltered, Unknown};
 
 use crate::children::each_child;
 use crate::limits::{MAX_PREDICATE_DEPTH, MAX_PREDICATE_NODES};
-use crate::parse::{Node, nodes, raw};
+use crate::parse::{Node, nodes, present, raw};
 use crate::resolve::strings;
 use crate::statements::written;
 use crate::value::{Value, compare, evaluate, same_column};
@@ -74,10 +74,7 @@ impl<'a> Walk<'a, '_> {
         target: Option<&'a nodes::RangeVar>,
         condition: Node<'a>,
     ) {
-        let truth = match condition {
-            Node::None => Truth::True,
-            condition => truth(condition, target, 0),
-        };
+        let truth = clause(condition, target, 0);
         self.record(operation, target, truth);
     }
 
@@ -95,10 +92,7 @@ impl<'a> Walk<'a, '_> {
                 _ => continue,
             };
             self.found.operations.add(operation);
-            let condition = match branch.condition() {
-                Node::None => Truth::True,
-                condition => truth(condition, target, 0),
-            };
+            let condition = clause(branch.condition(), target, 0);
             let reached = if branch.match_kind == raw::MergeMatchKind::MERGE_WHEN_MATCHED {
                 truth(merge.join_condition(), target, 0).and(condition)
             } else {
@@ -126,6 +120,11 @@ fn display(var: &nodes::RangeVar) -> String {
         Some(schema) => format!("{schema}.{}", written.name),
         None => written.name.to_owned(),
     }
+}
+
+/// What a WHERE says; none lets every row through.
+fn clause(condition: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+    present(condition).map_or(Truth::True, |condition| truth(condition, target, depth))
 }
 
 /// What a condition says, seen from an UPDATE or DELETE of `target`.
@@ -186,10 +185,12 @@ fn boolean_test(test: &nodes::BooleanTest, truth: &dyn Fn(Node<'_>) -> Truth) ->
     use raw::BoolTestType as Kind;
     let inner = truth(test.arg());
     match (test.booltesttype, inner) {
-        (Kind::IS_TRUE | Kind::IS_NOT_FALSE, Truth::True) => Truth::True,
-        (Kind::IS_NOT_TRUE | Kind::IS_FALSE, Truth::True) => Truth::False,
-        (Kind::IS_TRUE, Truth::False) => Truth::False,
-        (Kind::IS_NOT_TRUE, Truth::False) => Truth::True,
+        (Kind::IS_TRUE | Kind::IS_NOT_FALSE, Truth::True) | (Kind::IS_NOT_TRUE, Truth::False) => {
+            Truth::True
+        }
+        (Kind::IS_NOT_TRUE | Kind::IS_FALSE, Truth::True) | (Kind::IS_TRUE, Truth::False) => {
+            Truth::False
+        }
         // False stands for NULL as well.
         (_, Truth::True | Truth::False | Truth::Constant) => Truth::Constant,
         (_, Truth::Depends) => Truth::Depends,
@@ -318,10 +319,7 @@ fn between(value: Node<'_>, bounds: Node<'_>, depth: u32) -> Truth {
 
 /// CASE whose every result says the same.
 fn branches(case: &nodes::CaseExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth {
-    let mut said = match case.defresult() {
-        Node::None => Truth::False,
-        result => truth(result),
-    };
+    let mut said = present(case.defresult()).map_or(Truth::False, truth);
     for when in case.args() {
         let Node::CaseWhen(when) = when else { return Truth::Depends };
         let result = truth(when.result());
@@ -349,10 +347,7 @@ fn sub_select(link: &nodes::SubLink, target: Option<&nodes::RangeVar>, depth: u3
 
 /// A sub-select whose rows do not depend on anything: no condition, only plain tables or none.
 fn filters_nothing(select: &nodes::SelectStmt, depth: u32) -> bool {
-    let condition = match select.where_clause() {
-        Node::None => Truth::True,
-        condition => truth(condition, None, depth + 1),
-    };
+    let condition = clause(select.where_clause(), None, depth + 1);
     let plain = select.from_clause().iter().all(|item| matches!(item, Node::RangeVar(_)));
     plain
         && matches!(condition, Truth::True | Truth::Constant)
@@ -379,9 +374,9 @@ fn selects_itself(
 }
 
 fn same_last_name(left: Node<'_>, right: Node<'_>) -> bool {
-    let last = |node| match node {
-        Node::ColumnRef(column) => column.fields().iter().last().and_then(Node::as_str),
-        _ => None,
+    let last = |node| {
+        let Node::ColumnRef(column) = node else { return None };
+        column.fields().iter().next_back().and_then(Node::as_str)
     };
     last(left).is_some() && last(left) == last(right)
 }
@@ -392,11 +387,9 @@ fn is_constant(node: Node<'_>) -> bool {
     let mut seen = 0_usize;
     while let Some(node) = stack.pop() {
         seen += 1;
-        let varies = match node {
-            Node::ColumnRef(_) | Node::ParamRef(_) | Node::CurrentOfExpr(_) => true,
-            Node::SelectStmt(select) => !select.from_clause().is_empty(),
-            _ => false,
-        };
+        let varies =
+            matches!(node, Node::ColumnRef(_) | Node::ParamRef(_) | Node::CurrentOfExpr(_))
+                || matches!(node, Node::SelectStmt(select) if !select.from_clause().is_empty());
         if varies || seen > MAX_PREDICATE_NODES {
             return false;
         }

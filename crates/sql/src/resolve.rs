@@ -76,9 +76,10 @@ pub(crate) fn function_in_text(text: &str) -> Option<FunctionUse> {
 fn unqualified(name: &str, paths: SearchPaths<'_>) -> Schemas {
     let presence = builtin::presence(name);
     match (paths, presence) {
-        (SearchPaths::Unknown, Presence::Never | Presence::Sometimes) => Schemas::Unknown,
         // An unknown path may name another schema before `pg_catalog`.
-        (SearchPaths::Unknown, Presence::Always) => Schemas::Unknown,
+        (SearchPaths::Unknown, Presence::Always | Presence::Sometimes | Presence::Never) => {
+            Schemas::Unknown
+        }
         (SearchPaths::Possible(paths), Presence::Never) => Schemas::Paths(paths.to_vec()),
         (SearchPaths::Possible(paths), Presence::Sometimes) => {
             Schemas::Paths(paths.iter().map(|path| with_catalog(path)).collect())

@@ -45,9 +45,9 @@ pub(crate) fn alter<'a>(
 
 /// Names, types and defaults; options are read above, the body is scheduled by [`body`].
 fn push_rest<'a>(walk: &mut Walk<'a, '_>, task: Task<'a>) {
-    walk.push_children(task, |child| match child {
-        Node::DefElem(_) | Node::ReturnStmt(_) | Node::NodeList(_) => None,
-        _other => Some(Touch::Read),
+    walk.push_children(task, |child| {
+        let handled = matches!(child, Node::DefElem(_) | Node::ReturnStmt(_) | Node::NodeList(_));
+        (!handled).then_some(Touch::Read)
     });
 }
 

@@ -10,7 +10,7 @@ use crate::analysis::{Effect, NewSearchPath};
 use crate::parse::{Node, nodes, raw};
 use crate::resolve::Qualified;
 use crate::walk::{Task, Touch, Walk};
-use crate::{ddl, names, routine};
+use crate::{ddl, names, ops, routine};
 
 /// Visits a statement node.
 #[expect(
@@ -80,9 +80,8 @@ impl<'a> Walk<'a, '_> {
         let scope = self.enter(select.with_clause(), task);
         let locks = !select.locking_clause().is_empty() || task.touch == Touch::Lock;
         let touch = if locks { Touch::Lock } else { Touch::Read };
-        self.push_children(Task { scope, ..task }, |child| match child {
-            Node::WithClause(_) => None,
-            _other => Some(touch),
+        self.push_children(Task { scope, ..task }, |child| {
+            (!matches!(child, Node::WithClause(_))).then_some(touch)
         });
     }
 
@@ -94,12 +93,11 @@ impl<'a> Walk<'a, '_> {
         task: Task<'a>,
     ) {
         let scope = self.enter(with, task);
-        self.push_children(Task { scope, ..task }, |child| match child {
-            Node::WithClause(_) => None,
-            Node::RangeVar(var) if target.is_some_and(|target| std::ptr::eq(target, var)) => {
-                Some(Touch::Write)
-            }
-            _other => Some(Touch::Read),
+        self.push_children(Task { scope, ..task }, |child| {
+            let is_target = matches!(child, Node::RangeVar(var)
+                if target.is_some_and(|target| std::ptr::eq(target, var)));
+            let touch = if is_target { Touch::Write } else { Touch::Read };
+            (!matches!(child, Node::WithClause(_))).then_some(touch)
         });
     }
 
@@ -122,15 +120,7 @@ impl<'a> Walk<'a, '_> {
         }
         self.push_body(copy.query(), task);
         let touch = if copy.is_from { Touch::Write } else { Touch::Read };
-        self.push_children(task, |child| match child {
-            Node::RangeVar(_) => Some(touch),
-            Node::SelectStmt(_)
-            | Node::InsertStmt(_)
-            | Node::UpdateStmt(_)
-            | Node::DeleteStmt(_)
-            | Node::MergeStmt(_) => None,
-            _other => Some(Touch::Read),
-        });
+        self.push_children(task, |child| ops::operation(child).is_none().then_some(touch));
     }
 
     fn stored(&mut self, statement: Option<&'a nodes::VariableSetStmt>) {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::limits::MAX_PREDICATE_DEPTH;
 use crate::literal;
-use crate::parse::{ConstValue, Node, nodes, raw};
+use crate::parse::{ConstValue, Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
 use crate::resolve::{Qualified, strings, type_names};
 
@@ -70,6 +70,10 @@ pub(crate) fn evaluate(node: Node<'_>, depth: u32) -> Value<'_> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the parser crate's enum is non-exhaustive: what it may add is not folded"
+)]
 fn literal_value(constant: ConstValue<'_>) -> Value<'_> {
     match constant {
         ConstValue::Integer(value) => Value::Number(f64::from(value)),
@@ -121,10 +125,8 @@ fn expression_value(expression: &nodes::A_Expr, depth: u32) -> Value<'_> {
     let operator = names.last().copied().unwrap_or_default();
     let arithmetic = matches!(operator, "+" | "-" | "*" | "/" | "%" | "||");
     if expression.kind == Kind::AEXPR_OP && arithmetic {
-        let left = match expression.lexpr() {
-            Node::None => Value::Number(0.0),
-            left => evaluate(left, depth + 1),
-        };
+        let left = present(expression.lexpr())
+            .map_or(Value::Number(0.0), |left| evaluate(left, depth + 1));
         return calculate(operator, left, evaluate(expression.rexpr(), depth + 1));
     }
     match truth(Node::A_Expr(expression), None, depth + 1) {
@@ -193,8 +195,14 @@ pub(crate) fn compare(operator: &str, left: &Value<'_>, right: &Value<'_>) -> Tr
         (Value::Number(bound), Value::Range { low, high }) => {
             within(mirrored(operator), *low, *high, *bound)
         }
-        (Value::Number(_) | Value::Text(_) | Value::Bool(_) | Value::Range { .. }, _)
-        | (Value::Unknown, _) => Truth::Depends,
+        (
+            Value::Number(_)
+            | Value::Text(_)
+            | Value::Bool(_)
+            | Value::Range { .. }
+            | Value::Unknown,
+            _,
+        ) => Truth::Depends,
     }
 }
 

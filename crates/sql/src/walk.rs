@@ -122,7 +122,7 @@ pub(crate) fn text(text: &str, environment: Environment<'_>) -> Findings {
     found
 }
 
-impl<'a, 'e> Walk<'a, 'e> {
+impl<'a> Walk<'a, '_> {
     fn run(&mut self) {
         while let Some(task) = self.tasks.pop() {
             if task.depth > limits::MAX_DEPTH || !self.environment.spend() {
@@ -146,11 +146,9 @@ impl<'a, 'e> Walk<'a, 'e> {
 
     /// A sub-select is an operation of its own where it reads relations.
     fn count(&mut self, operation: Operation, task: Task<'a>) {
-        let counts = match task.node {
-            Node::SelectStmt(select) => task.body || !select.from_clause().is_empty(),
-            _ => true,
-        };
-        if counts {
+        let is_bare_part = matches!(task.node, Node::SelectStmt(select)
+            if !task.body && select.from_clause().is_empty());
+        if !is_bare_part {
             self.found.operations.add(operation);
         }
     }
@@ -216,12 +214,11 @@ impl<'a, 'e> Walk<'a, 'e> {
     }
 
     fn name(&mut self, scope: Scope, cte: &'a nodes::CommonTableExpr) -> Scope {
-        match self.scopes.add(scope, cte.ctename().unwrap_or_default()) {
-            Some(inner) => inner,
-            None => {
-                self.found.opaque(Unknown::TooComplex);
-                scope
-            }
+        if let Some(inner) = self.scopes.add(scope, cte.ctename().unwrap_or_default()) {
+            inner
+        } else {
+            self.found.opaque(Unknown::TooComplex);
+            scope
         }
     }
 
