@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use pgwire::{
-    Change, Definition, Effects, Lookup, NameKind, Protocol, Refused, Submitted, UpstreamStep,
+    Change, Definition, Effects, Lookup, NameKind, Passive, Protocol, Refused, Submitted, UpstreamStep,
     UpstreamTag,
 };
 use proptest::prelude::*;
@@ -57,6 +57,11 @@ enum Planned {
 }
 
 const NAMES: [&[u8]; 4] = [b"", b"a", b"b", b"c"];
+
+/// What goes on unchanged is something.
+fn passed(passive: Passive<'_>) {
+    assert!(!passive.bytes().is_empty());
+}
 
 fn name(choices: &mut Choices<'_>) -> Vec<u8> {
     NAMES[choices.below(NAMES.len())].to_vec()
@@ -204,7 +209,7 @@ impl World {
         match what {
             0 | 1 => self.planned(Planned::Sync),
             2 => {
-                drop(self.machine.unanswered(b"H"));
+                passed(self.machine.unanswered(b"H"));
                 self.send(Message::Flush);
             }
             3 | 4 => return self.parse(choices),
@@ -214,10 +219,10 @@ impl World {
             10 => {
                 let name = name(choices);
                 if choices.chance(50) {
-                    drop(self.machine.close(NameKind::Statement, &name, b"C"));
+                    passed(self.machine.close(NameKind::Statement, &name, b"C"));
                     self.send(Message::CloseStatement(name));
                 } else {
-                    drop(self.machine.close(NameKind::Portal, &name, b"C"));
+                    passed(self.machine.close(NameKind::Portal, &name, b"C"));
                     self.send(Message::ClosePortal(name));
                 }
             }
@@ -243,19 +248,19 @@ impl World {
         }
         match planned {
             Planned::Sync => {
-                drop(self.machine.sync(b"S"));
+                passed(self.machine.sync(b"S"));
                 self.send(Message::Sync);
             }
             Planned::Data => {
-                drop(self.machine.unanswered(b"d"));
+                passed(self.machine.unanswered(b"d"));
                 self.send(Message::CopyData);
             }
             Planned::Done => {
-                drop(self.machine.copy_end(b"c"));
+                passed(self.machine.copy_end(b"c"));
                 self.send(Message::CopyDone);
             }
             Planned::Fail => {
-                drop(self.machine.copy_end(b"f"));
+                passed(self.machine.copy_end(b"f"));
                 self.send(Message::CopyFail);
             }
         }
@@ -340,7 +345,7 @@ impl World {
             self.refuse(Refused::Extended, Some((statement, name)));
             return false;
         }
-        drop(self.machine.describe(b"D"));
+        passed(self.machine.describe(b"D"));
         self.send(if statement {
             Message::DescribeStatement(name, belief)
         } else {
