@@ -17,7 +17,7 @@ mod tests {
     use testkit::wire::{parse, query, sync, tags, terminate};
     use testkit::{Frame, Options, PgBox, Proxy, ProxyOptions, Random, Trouble, Wire};
 
-    use super::pipeline::{FENCE_ANSWERS, MARKER, NO_FUNCTION, Message, Pipeline, fence};
+    use super::pipeline::{FENCE_ANSWERS, MARKER, Message, NO_FUNCTION, Pipeline, fence};
 
     const POLICY: &str = "version: \"2\"\ndefault_policy: deny\nagents:\n  tester:\n    \
                           blocked_operations: [DROP]\n    blocked_tables: [public.secret]\n";
@@ -250,7 +250,8 @@ mod tests {
     #[test]
     fn a_refusal_looks_like_an_error_of_the_server() {
         let mut stage = start();
-        let (first, count) = (setting("PORTCULLIS_SEED", 1), setting("PORTCULLIS_PIPELINES", PIPELINES));
+        let (first, count) =
+            (setting("PORTCULLIS_SEED", 1), setting("PORTCULLIS_PIPELINES", PIPELINES));
         let began = Instant::now();
         let mut wrong = Vec::new();
         for seed in first..first + count {
