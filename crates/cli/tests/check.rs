@@ -159,7 +159,7 @@ agents:
         assert_eq!(answers[2]["id"], 4);
         assert_eq!(answers[1]["reasons"][0]["code"], "blocked_operation");
         assert_eq!(answers[2]["reasons"][0]["code"], "agent_not_in_policy");
-        assert_eq!(answers[0]["facts"][0]["operation"], "SELECT");
+        assert_eq!(answers[0]["facts"]["operation"], "SELECT");
     }
 
     #[test]
@@ -181,7 +181,8 @@ agents:
         let ran = check(&folder, &["--format", "jsonl", "a.sql", "b.sql", "SELECT 3"], "");
         assert_eq!(ran.code, 1);
         assert_eq!(ran.decisions(), ["allow", "deny", "allow"]);
-        assert_eq!(ran.json()[0]["facts"].as_array().unwrap().len(), 2);
+        assert_eq!(ran.json()[0]["statements"].as_array().unwrap().len(), 2);
+        assert_eq!(ran.json()[1].get("statements"), None);
         let missing = check(&folder, &["absent.sql"], "");
         assert_eq!(missing.code, 2);
         assert!(missing.err.contains("cannot read `absent.sql`"), "{}", missing.err);

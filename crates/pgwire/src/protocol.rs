@@ -253,7 +253,11 @@ impl<D, R> Protocol<D, R> {
 
     fn submit_query(&mut self, effects: Vec<Effects<D>>, ticket: Option<Ticket>) {
         let id = self.enter(ticket, Kind::Query { statement: 0, rows: None, copy: false });
-        self.forget_unnamed(id);
+        self.forget_unnamed_statement(id);
+        // Each statement runs in the unnamed portal; where there is none, the old one stays.
+        if !effects.is_empty() {
+            self.portals.push(id, self.group, Change::Remove(Box::default()));
+        }
         // Some of several statements may run and the rest fail: each effect is applied when its
         // statement completes, and whoever asks for a name meanwhile waits.
         if effects.iter().any(|each| !each.statements.is_empty()) {
@@ -268,10 +272,9 @@ impl<D, R> Protocol<D, R> {
         self.group += 1;
     }
 
-    /// A simple query destroys the unnamed statement and portal, whatever becomes of it.
-    fn forget_unnamed(&mut self, id: u64) {
+    /// A simple query destroys the unnamed statement, whatever becomes of it.
+    fn forget_unnamed_statement(&mut self, id: u64) {
         self.statements.push(id, self.group, Change::Remove(Box::default()));
-        self.portals.push(id, self.group, Change::Remove(Box::default()));
     }
 
     /// A message was refused: what to send in its place. In a failed transaction the client is
@@ -296,7 +299,7 @@ impl<D, R> Protocol<D, R> {
         let id = self.enter(None, Kind::StandIn { of: place, refusal: Some(refusal), at_once });
         match place {
             Place::Query => {
-                self.forget_unnamed(id);
+                self.forget_unnamed_statement(id);
                 self.group += 1;
             }
             Place::FunctionCall => self.group += 1,
@@ -503,7 +506,18 @@ impl<D, R> Protocol<D, R> {
                 }
                 refusal.map_or(UpstreamStep::Relay, UpstreamStep::Replace)
             }
-            Kind::Query { .. } | Kind::FunctionCall => {
+            Kind::Query { statement, .. } => {
+                let untouched = *statement == 0;
+                let ticket = head.ticket.take();
+                if untouched {
+                    // It may have failed before it had a portal of its own. If it had one, no
+                    // Execute of that can succeed: its transaction failed with it.
+                    self.portals.drop_entry(id);
+                }
+                self.settle(ticket, failed(fields.code));
+                UpstreamStep::Relay
+            }
+            Kind::FunctionCall => {
                 let ticket = head.ticket.take();
                 self.settle(ticket, failed(fields.code));
                 UpstreamStep::Relay

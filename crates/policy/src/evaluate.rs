@@ -64,7 +64,8 @@ pub(crate) fn is_always_allowed(facts: &SqlFacts) -> bool {
         && facts.transaction.is_some_and(TransactionStep::always_allowed);
     let operations = facts.operations.known().map_or(&[Operation::Unknown][..], Vec::as_slice);
     let only = match operations {
-        [] => facts.empty || leaves,
+        // `SqlFacts::of_nothing` has this operation; any other contradicts itself.
+        [] => (facts.empty && facts.operation == Operation::Select) || leaves,
         [Operation::Transaction] => leaves,
         _ => false,
     };

@@ -164,6 +164,8 @@ fn leaving_a_transaction_and_nothing_are_always_allowed() {
     let mut drop = SqlFacts::of(Operation::Drop);
     drop.empty = true;
     assert!(!ask(&none, &nobody, &drop).is_allowed());
+    drop.operations = Fact::Known(Vec::new());
+    assert!(!ask(&none, &nobody, &drop).is_allowed());
 }
 
 #[test]

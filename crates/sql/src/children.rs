@@ -385,10 +385,10 @@ mod tests {
         let mut stack = vec![root];
         while let Some(node) = stack.pop() {
             let text = format!("{node:?}");
-            if let Some((name, _)) = text.split_once('(') {
-                if !matches!(node, Node::NodeList(_)) {
-                    *counts.entry(name.to_owned()).or_default() += 1;
-                }
+            if let Some((name, _)) = text.split_once('(')
+                && !matches!(node, Node::NodeList(_))
+            {
+                *counts.entry(name.to_owned()).or_default() += 1;
             }
             each_child(node, &mut |child| stack.push(child));
         }

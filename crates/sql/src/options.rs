@@ -76,23 +76,96 @@ fn anything() -> SettingUse {
     }
 }
 
+/// The server's own command line, as far as a client may send one.
 fn switches(words: &[String]) -> Vec<SettingUse> {
     let mut uses = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
-        let assignment = if let Some(long) = word.strip_prefix("--") {
-            Some(long.to_owned())
-        } else if let Some(short) = word.strip_prefix("-c") {
-            if short.is_empty() { words.next().cloned() } else { Some(short.to_owned()) }
-        } else {
-            None
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            // Not an option: the server refuses it, or takes it for something we do not know.
+            uses.push(anything());
+            continue;
         };
-        uses.push(match assignment.as_deref().and_then(|text| text.split_once('=')) {
-            Some((name, value)) => startup(&name.replace('-', "_"), value),
-            None => anything(),
-        });
+        let mut letters = letters.chars();
+        while let Some(letter) = letters.next() {
+            if takes_argument(letter) {
+                let rest = letters.as_str();
+                let argument =
+                    if rest.is_empty() { words.next().cloned() } else { Some(rest.to_owned()) };
+                uses.push(with_argument(letter, argument.as_deref()));
+                break;
+            }
+            uses.push(without_argument(letter));
+        }
     }
     uses
+}
+
+const fn takes_argument(letter: char) -> bool {
+    matches!(
+        letter,
+        'B' | 'C'
+            | 'D'
+            | 'N'
+            | 'S'
+            | 'W'
+            | 'c'
+            | 'd'
+            | 'f'
+            | 'h'
+            | 'k'
+            | 'p'
+            | 'r'
+            | 't'
+            | 'v'
+            | '-'
+    )
+}
+
+fn with_argument(letter: char, argument: Option<&str>) -> SettingUse {
+    let Some(argument) = argument else { return anything() };
+    match letter {
+        'c' | '-' => match argument.split_once('=') {
+            Some((name, value)) => startup(&name.replace('-', "_"), value),
+            None => anything(),
+        },
+        'B' => startup("shared_buffers", argument),
+        'N' => startup("max_connections", argument),
+        'S' => startup("work_mem", argument),
+        'W' => startup("post_auth_delay", argument),
+        'h' => startup("listen_addresses", argument),
+        'k' => startup("unix_socket_directories", argument),
+        'p' => startup("port", argument),
+        'f' => plan_switch(argument),
+        _ => anything(),
+    }
+}
+
+fn plan_switch(argument: &str) -> SettingUse {
+    let name = match argument {
+        "s" => "enable_seqscan",
+        "i" => "enable_indexscan",
+        "o" => "enable_indexonlyscan",
+        "b" => "enable_bitmapscan",
+        "t" => "enable_tidscan",
+        "n" => "enable_nestloop",
+        "m" => "enable_mergejoin",
+        "h" => "enable_hashjoin",
+        _ => return anything(),
+    };
+    startup(name, "false")
+}
+
+fn without_argument(letter: char) -> SettingUse {
+    match letter {
+        'F' => startup("fsync", "false"),
+        'O' => startup("allow_system_table_mods", "true"),
+        'P' => startup("ignore_system_indexes", "true"),
+        'e' => startup("datestyle", "euro"),
+        'l' => startup("ssl", "true"),
+        's' => startup("log_statement_stats", "true"),
+        _ => anything(),
+    }
 }
 
 /// The schemas of a `search_path` value: comma-separated identifiers, unquoted ones folded.

@@ -8,6 +8,7 @@ use crate::analysis::{NameKind, NameRef};
 use crate::literal;
 use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, function_in_text, relation_in_text, strings, type_names};
+use crate::value::{Value, evaluate};
 use crate::walk::{Task, Touch, Walk};
 
 /// Columns of well-known set-returning functions, which `f.key` may simply mean.
@@ -132,8 +133,14 @@ impl<'a> Walk<'a, '_> {
         let Some(target) = cast.type_name() else { return };
         let names = type_names(target);
         let Some(last) = names.last() else { return };
+        if !matches!(*last, "regclass" | "regproc" | "regprocedure") {
+            return;
+        }
+        let array = !target.array_bounds().is_empty();
         if let Some(text) = literal::text(cast.arg()) {
-            self.named_in_text(last, text, !target.array_bounds().is_empty());
+            self.named_in_text(last, text, array);
+        } else if let Value::Text(text) = evaluate(cast.arg(), 0) {
+            self.named_in_text(last, &text, array);
         }
     }
 

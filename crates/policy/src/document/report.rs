@@ -1,7 +1,7 @@
 //! Collects everything that is wrong, and finds the word that was probably meant.
 
 use super::tree::Position;
-use crate::limits::{MAX_SUGGESTED, MAX_WORD};
+use crate::limits::{MAX_DIAGNOSTICS, MAX_SUGGESTED, MAX_WORD};
 use crate::{Diagnostic, Diagnostics, Severity};
 
 /// The findings about one document.
@@ -26,15 +26,27 @@ impl<'a> Report<'a> {
 
     /// An error about a word that is none of `known`, with the nearest one that is.
     pub(crate) fn unknown(&mut self, at: Position, message: String, word: &str, known: &[&str]) {
+        if self.is_full(Severity::Error) {
+            return;
+        }
         let near = nearest(word, known).map(|near| format!("did you mean `{near}`?"));
         let all = || (known.len() <= MAX_SUGGESTED).then(|| format!("known: {}", known.join(", ")));
         self.error(at, message, near.or_else(all));
     }
 
     fn add(&mut self, severity: Severity, at: Position, message: String, help: Option<String>) {
+        if self.is_full(severity) {
+            return;
+        }
         let Position { line, column } = at;
         let file = self.file.to_owned();
         self.found.push(Diagnostic { severity, file, line, column, message, help });
+    }
+
+    /// Whether no more findings of that kind are kept: one hopeless document costs no more than
+    /// [`MAX_DIAGNOSTICS`] searches for the nearest word.
+    fn is_full(&self, severity: Severity) -> bool {
+        self.found.iter().filter(|one| one.severity == severity).count() >= MAX_DIAGNOSTICS
     }
 
     /// Whether the document is not a policy.

@@ -104,9 +104,11 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Option<()> {
         let at = Position::of(span.start);
         match event {
-            Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Anchor(..) => {
-                Some(())
-            }
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentEnd
+            | Event::Anchor(..)
+            | Event::Comment(..) => Some(()),
             Event::DocumentStart(..) => match self.root {
                 None => Some(()),
                 Some(_) => self.fail(at, "a policy is one YAML document, not several".to_owned()),

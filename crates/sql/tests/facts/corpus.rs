@@ -8,8 +8,14 @@ use serde_json::Value;
 
 use crate::common::analyze;
 
-/// Rows where we answer otherwise, on purpose.
-const CONTRADICTIONS: &[(&str, &str)] = &[];
+/// Characters that make us answer otherwise, on purpose: a row that holds one is argued.
+const CONTRADICTIONS: &[(char, &str)] = &[
+    ('\0', "the server refuses a NUL as a protocol violation, so do we"),
+    ('\u{a0}', "a no-break space is part of a name for PostgreSQL, which refuses the text"),
+    ('\u{200b}', "a zero-width space is part of a name for PostgreSQL, which refuses the text"),
+    ('\u{200d}', "a zero-width joiner is part of a name for PostgreSQL, which refuses the text"),
+    ('\u{feff}', "a byte order mark is part of a name for PostgreSQL, which refuses the text"),
+];
 
 fn rows() -> Option<Vec<Value>> {
     let path =
@@ -84,11 +90,11 @@ fn the_seeds_own_cases_hold() {
         }
         checked += 1;
         let text = row["sql"].as_str().unwrap_or_default();
-        let argued = CONTRADICTIONS.iter().any(|(row, _reason)| *row == text);
-        if let Err(failure) = check(row) {
-            if !argued {
-                failures.push(failure);
-            }
+        let argued = CONTRADICTIONS.iter().any(|(odd, _reason)| text.contains(*odd));
+        if let Err(failure) = check(row)
+            && !argued
+        {
+            failures.push(failure);
         }
     }
     assert!(checked > 100, "only {checked} rows");

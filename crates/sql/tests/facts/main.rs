@@ -1,8 +1,14 @@
 //! The facts of SQL, seen from outside: texts in, facts out.
 
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod corpus;
+#[cfg(test)]
 mod evasions;
+#[cfg(test)]
 mod names;
+#[cfg(test)]
 mod reading;
+#[cfg(test)]
 mod total;

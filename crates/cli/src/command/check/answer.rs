@@ -21,8 +21,11 @@ struct Record<'a> {
     reasons: Vec<ReasonRecord<'a>>,
     risk: u32,
     mode: &'static str,
-    /// One for each statement.
-    facts: Vec<Cow<'a, SqlFacts>>,
+    /// Of the whole submission.
+    facts: Cow<'a, SqlFacts>,
+    /// Of each statement, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    statements: Vec<Cow<'a, SqlFacts>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -101,6 +104,10 @@ impl<W: Write> Writer<W> {
     }
 
     fn json(&mut self, id: &Value, judgement: &Judgement) -> std::io::Result<()> {
+        let mut statements = judgement.statements();
+        if statements.len() == 1 {
+            statements.clear();
+        }
         let record = Record {
             id,
             decision: judgement.outcome.as_str(),
@@ -108,6 +115,7 @@ impl<W: Write> Writer<W> {
             risk: judgement.risk,
             mode: judgement.mode.as_str(),
             facts: judgement.facts(),
+            statements,
             error: judgement.analysis.error().map(|failure| failure.message.as_str()),
             explanation: judgement.explanations.iter().map(ToString::to_string).collect(),
         };

@@ -43,8 +43,20 @@ impl Judgement {
     }
 
     /// The facts of each statement.
-    pub(super) fn facts(&self) -> Vec<Cow<'_, SqlFacts>> {
+    pub(super) fn statements(&self) -> Vec<Cow<'_, SqlFacts>> {
         self.analysis.statements().iter().map(facts).collect()
+    }
+
+    /// What the submission does as a whole; it is called after its first statement.
+    pub(super) fn facts(&self) -> Cow<'_, SqlFacts> {
+        let mut statements = self.analysis.statements().iter().map(facts);
+        let Some(mut whole) = statements.next() else {
+            return Cow::Owned(SqlFacts::of_nothing());
+        };
+        for statement in statements {
+            whole.to_mut().absorb(&statement);
+        }
+        whole
     }
 }
 
