@@ -174,7 +174,9 @@ fn a_sync_that_fails_denies() {
         let folder = folder(promise);
         let tap = Tap::start(pg.port).unwrap();
         let inject = "inject=fdatasync:error=EIO:when=6+";
-        let prefix = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject];
+        // `-D`: the tracer is nobody's parent, so whoever ends the child ends the door.
+        let prefix =
+            ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject];
         let door = door(&prefix, folder, tap.port, promise);
         assert_denied(&exhaust(&door, &tap));
         drop(fs::remove_dir_all(&door.folder));
