@@ -55,7 +55,7 @@ fn questions_and_answers_are_lines_of_json() {
     assert_eq!(reason["category"], "missing_where");
     assert_eq!(reason["bucket"], "rewrite");
     assert!(reason["message"].is_string() && reason["suggestion"].is_string());
-    assert!(lines[1]["risk"].is_number() && lines[1]["facts"].is_array());
+    assert!(lines[1]["risk"].is_number() && lines[1]["facts"].is_object());
     assert_eq!(lines[2]["reasons"][0]["code"], "agent_not_in_policy");
 }
 
