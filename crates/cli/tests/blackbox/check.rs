@@ -112,8 +112,9 @@ fn what_was_done_to_a_ledger_is_found() {
     let lines = good.lines().collect::<Vec<_>>();
     let number = lines.iter().position(|line| line.contains("\"deny\"")).unwrap();
     let without = |skip: usize| {
-        let kept = lines.iter().enumerate().filter(|(index, _)| *index != skip);
-        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+        let mut kept = lines.clone();
+        kept.remove(skip);
+        kept.join("\n") + "\n"
     };
     let mut swapped = lines.clone();
     swapped.swap(number, number - 1);
