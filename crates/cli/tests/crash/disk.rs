@@ -27,9 +27,7 @@ fn door(prefix: &[&str], folder: PathBuf, upstream: u16, promise: &str) -> Door 
     let file = |name: &str| folder.join(name).display().to_string();
     let mut words: Vec<String> = prefix.iter().map(|word| (*word).to_owned()).collect();
     words.push(env!("CARGO_BIN_EXE_portcullis").to_owned());
-    words.extend(
-        ["proxy", "--admin", "off", "--view", "off", "--payload", "full"].map(str::to_owned),
-    );
+    words.extend(["proxy", "--admin", "off", "--view", "off", "--payload", "full"].map(str::to_owned));
     words.extend(["--promise".to_owned(), promise.to_owned()]);
     words.extend(["--listen".to_owned(), format!("127.0.0.1:{port}")]);
     words.extend(["--upstream".to_owned(), format!("127.0.0.1:{upstream}")]);
@@ -176,8 +174,9 @@ fn a_sync_that_fails_denies() {
         let folder = folder(promise);
         let tap = Tap::start(pg.port).unwrap();
         let inject = "inject=fdatasync:error=EIO:when=6+";
+        // `-D`: the tracer is nobody's parent, so whoever ends the child ends the door.
         let prefix =
-            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject];
+            ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject];
         let door = door(&prefix, folder, tap.port, promise);
         assert_denied(&exhaust(&door, &tap));
         drop(fs::remove_dir_all(&door.folder));

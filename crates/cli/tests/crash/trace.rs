@@ -57,15 +57,15 @@ fn calls(trace: &str) -> Vec<Call> {
 }
 
 fn traced(pg: &PgBox, promise: &str) -> String {
-    let folder =
-        std::env::temp_dir().join(format!("portcullis-trace-{}-{promise}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("portcullis-trace-{}-{promise}", std::process::id()));
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("policies.yaml"), POLICY).unwrap();
     let port = free_port().unwrap();
     let (listen, upstream) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{}", pg.port));
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-yy", "-s", "1000000", "-o"]).arg(folder.join("trace"));
+    // `-D`: the tracer is nobody's parent, so whoever ends the child ends the door.
+    command.args(["-D", "-f", "-q", "-yy", "-s", "1000000", "-o"]).arg(folder.join("trace"));
     command.args(["-e", "trace=write,writev,sendto,sendmsg,fdatasync,fsync"]);
     command.arg(env!("CARGO_BIN_EXE_portcullis"));
     command.args(["proxy", "--admin", "off", "--view", "off", "--payload", "full"]);
@@ -98,14 +98,16 @@ fn traced(pg: &PgBox, promise: &str) -> String {
         }
     }
     drop(wires);
-    // The tracer ends with what it traces; it writes its file to the end.
-    drop(Command::new("pkill").args(["-TERM", "-P", &door.id().to_string()]).status());
+    // The tracer ends after what it traces, and says so last.
+    door.signal("TERM").unwrap();
+    let mut trace = String::new();
     let ended = (0..1000).any(|_| {
         std::thread::sleep(Duration::from_millis(10));
-        door.child().try_wait().is_ok_and(|status| status.is_some())
+        trace = String::from_utf8(fs::read(folder.join("trace")).unwrap()).unwrap();
+        trace.lines().last().is_some_and(|line| line.contains("+++ exited with"))
+            && door.child().try_wait().is_ok_and(|status| status.is_some())
     });
     assert!(ended, "the door does not end");
-    let trace = String::from_utf8(fs::read(folder.join("trace")).unwrap()).unwrap();
     drop(fs::remove_dir_all(&folder));
     trace
 }
