@@ -198,6 +198,15 @@ impl<D, R> Protocol<D, R> {
         Passive { bytes: frame }
     }
 
+    /// COPY data, or a piece of it.
+    pub fn copy_data<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
+        let marked = matches!(self.queue.back(), Some(Entry { kind: Kind::CopyMark, .. }));
+        if !marked && !self.queue.is_empty() {
+            self.enter(None, Kind::CopyMark);
+        }
+        Passive { bytes: frame }
+    }
+
     /// `CopyDone` or `CopyFail`.
     pub fn copy_end<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
         self.enter(None, Kind::CopyEnd);
@@ -378,11 +387,32 @@ impl<D, R> Protocol<D, R> {
         // COPY ended in an error: its end has no answer, and a Sync inside may have none.
         while matches!(
             self.queue.front().map(|entry| &entry.kind),
-            Some(Kind::CopyEnd | Kind::Sync { maybe_swallowed: true })
+            Some(Kind::CopyEnd | Kind::CopyMark | Kind::Sync { maybe_swallowed: true })
         ) {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
+    }
+
+    /// An answer came that may belong to this Sync or to the next one: then that one may get none.
+    fn doubt_next_sync(&mut self) {
+        for entry in &mut self.queue {
+            match &mut entry.kind {
+                Kind::CopyEnd | Kind::CopyMark => {}
+                Kind::Sync { maybe_swallowed } => {
+                    *maybe_swallowed = true;
+                    return;
+                }
+                Kind::Parse { .. }
+                | Kind::Bind
+                | Kind::Describe
+                | Kind::Execute { .. }
+                | Kind::Close
+                | Kind::Query { .. }
+                | Kind::FunctionCall
+                | Kind::StandIn { .. } => return,
+            }
+        }
     }
 
     fn running(&mut self) -> Result<(), Violation> {
@@ -433,6 +463,7 @@ impl<D, R> Protocol<D, R> {
             | Kind::FunctionCall
             | Kind::Sync { .. }
             | Kind::CopyEnd
+            | Kind::CopyMark
             | Kind::StandIn { .. } => return Err(UNEXPECTED),
         }
         Ok(())
@@ -463,7 +494,7 @@ impl<D, R> Protocol<D, R> {
         self.queue.retain(|entry| {
             let keep = position == 0
                 || position > end
-                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd);
+                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark);
             position += 1;
             keep
         });
@@ -477,13 +508,20 @@ impl<D, R> Protocol<D, R> {
         }
         let Kind::Execute { copy } = kind else { return Err(UNEXPECTED) };
         *copy = true;
-        // The client sent its Sync before it knew of the COPY: the server swallows it.
+        // The client sent its Sync before it knew of the COPY: the server swallows it. Behind data
+        // that may be bad it is not certain.
         let is_end = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyEnd);
+        let is_mark = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyMark);
         let end = self.queue.iter().position(is_end).unwrap_or(usize::MAX);
+        let mark = self.queue.iter().position(is_mark).unwrap_or(usize::MAX).min(end);
+        for entry in self.queue.iter_mut().take(end).skip(mark) {
+            if let Kind::Sync { maybe_swallowed } = &mut entry.kind {
+                *maybe_swallowed = true;
+            }
+        }
         let mut position = 0;
         self.queue.retain(|entry| {
-            let swallowed =
-                position > 0 && position < end && matches!(entry.kind, Kind::Sync { .. });
+            let swallowed = position > 0 && position < mark && is_sync(&entry.kind);
             position += 1;
             !swallowed
         });
@@ -531,12 +569,13 @@ impl<D, R> Protocol<D, R> {
                 UpstreamStep::Relay
             }
             // A Sync that fails to commit; its ReadyForQuery follows.
-            Kind::Sync { .. } | Kind::CopyEnd => UpstreamStep::Relay,
+            Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark => UpstreamStep::Relay,
         }
     }
 
     fn head_for_error(&mut self) -> Result<&mut Entry<R>, Violation> {
-        while let Some(Kind::CopyEnd) = self.queue.front().map(|entry| &entry.kind) {
+        while let Some(Kind::CopyEnd | Kind::CopyMark) = self.queue.front().map(|entry| &entry.kind)
+        {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
@@ -597,13 +636,14 @@ impl<D, R> Protocol<D, R> {
         };
         let entry = loop {
             match self.queue.pop_front() {
-                Some(entry) if matches!(entry.kind, Kind::CopyEnd) => {}
+                Some(entry) if matches!(entry.kind, Kind::CopyEnd | Kind::CopyMark) => {}
                 Some(entry) => break entry,
                 None => return Err(UNEXPECTED),
             }
         };
         match entry.kind {
-            Kind::Sync { .. } => {}
+            Kind::Sync { maybe_swallowed: false } => {}
+            Kind::Sync { maybe_swallowed: true } => self.doubt_next_sync(),
             Kind::Query { rows, .. } => self.end_simple(entry.id, entry.ticket, rows),
             Kind::FunctionCall => self.end_simple(entry.id, entry.ticket, None),
             Kind::StandIn { of: Place::Query | Place::FunctionCall, refusal: None, .. } => {
@@ -615,7 +655,8 @@ impl<D, R> Protocol<D, R> {
             | Kind::Describe
             | Kind::Execute { .. }
             | Kind::Close
-            | Kind::CopyEnd => return Err(UNEXPECTED),
+            | Kind::CopyEnd
+            | Kind::CopyMark => return Err(UNEXPECTED),
         }
         if self.status == Status::Idle {
             self.portals.end_transaction();
@@ -629,6 +670,10 @@ impl<D, R> Protocol<D, R> {
         self.portals.commit(id);
         self.settle(ticket, Outcome::Completed { rows });
     }
+}
+
+fn is_sync<R>(kind: &Kind<R>) -> bool {
+    matches!(kind, Kind::Sync { .. })
 }
 
 fn ensure(expected: bool) -> Result<(), Violation> {
@@ -789,6 +834,56 @@ mod tests {
         machine.sync(b"S");
         relay(&mut machine, UpstreamTag::CommandComplete, b"COPY 3\0");
         relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn a_sync_behind_bad_copy_data_is_answered() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C22P02\0\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn a_sync_behind_good_copy_data_is_swallowed() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.copy_end(b"c");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CommandComplete, b"COPY 2\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn which_sync_was_answered_may_stay_open() {
+        // d(good) Sync d(bad) Sync c Sync: the first Sync is swallowed, the others are answered.
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        for _ in 0..2 {
+            machine.copy_data(b"d");
+            machine.sync(b"S");
+        }
+        machine.copy_end(b"c");
+        machine.sync(b"S");
+        machine.submitted(Submitted::Parse(b"s", "X"), None);
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C22P02\0\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        relay(&mut machine, UpstreamTag::ParseComplete, b"");
         assert!(machine.is_quiet());
     }
 
