@@ -70,6 +70,7 @@ pub(crate) enum Kind<R> {
         statement: usize,
         rows: Option<u64>,
         copy: bool,
+        failed: bool,
     },
     FunctionCall,
     Sync {

@@ -177,8 +177,7 @@ impl Judge {
     fn copy_data(&mut self, header: Header<ClientTag>, input: &[u8]) -> Taken {
         let here = header.frame().min(input.len());
         let piece = input.get(..here).unwrap_or_default();
-        let passive = self.protocol.copy_data(piece);
-        self.batch.relay(passive);
+        self.batch.relay(self.protocol.copy_data(piece));
         if here == header.frame() {
             Taken::Bytes(here)
         } else {
@@ -348,7 +347,9 @@ impl Judge {
             for facts in &settings {
                 self.about_to_run(facts);
             }
-            let effects = self.effects(&analysis);
+            // A text without a statement has one set of facts all the same.
+            let empty = settings.iter().all(|facts| facts.empty);
+            let effects = if empty { Vec::new() } else { self.effects(&analysis) };
             self.protocol.submitted(Submitted::Query(effects), Some(ticket));
         }
         true
