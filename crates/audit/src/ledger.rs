@@ -231,6 +231,11 @@ impl Ledger {
 
     /// Whether it takes records.
     pub fn health(&self) -> Health {
+        // Asked for every decision, so it does not wait for whoever writes. A fault that comes right
+        // after is found by the append.
+        if !self.shared.faulty.load(Ordering::Acquire) && !self.shared.state.is_poisoned() {
+            return Health::Sound;
+        }
         match self.shared.fault() {
             None => Health::Sound,
             Some(fault) => Health::Faulty(fault),

@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::chain::GENESIS;
 use crate::checkpoint::{self, Mirror};
 use crate::disk::Disk;
-use crate::shared::{Shared, State};
+use crate::shared::{Shared, State, Syncer};
 use crate::walk::{self, Flaw, Kind, Lines, Position};
 use crate::{
     Abandoned, ChainId, Key, LedgerConfig, LedgerError, LedgerFault, Recovery, Stats, Torn, json,
@@ -280,6 +280,7 @@ fn share(
         fault: None,
         closing: false,
         stats: Stats::default(),
+        syncer: Syncer::Works,
     };
     Shared {
         chain,
@@ -297,6 +298,7 @@ fn share(
         _lock: lock,
         state: Mutex::new(state),
         work: Condvar::new(),
+        faulty: AtomicBool::new(false),
         synced: AtomicU64::new(seq),
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) _lock: std::fs::File,
     pub(crate) state: Mutex<State>,
     pub(crate) work: Condvar,
+    /// Set with `State::fault`, so that asking for it takes no lock.
+    pub(crate) faulty: AtomicBool,
     /// Highest number that is on the disk.
     pub(crate) synced: AtomicU64,
 }
@@ -108,6 +110,18 @@ pub(crate) struct State {
     pub(crate) fault: Option<LedgerFault>,
     pub(crate) closing: bool,
     pub(crate) stats: Stats,
+    pub(crate) syncer: Syncer,
+}
+
+/// What the syncer does, so that nobody wakes it for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syncer {
+    /// It works, and looks at what is due before it sleeps.
+    Works,
+    /// It sleeps until it is woken.
+    Sleeps,
+    /// It wakes by itself at this time.
+    SleepsUntil(Instant),
 }
 
 impl Shared {
@@ -191,8 +205,9 @@ impl Shared {
             return self.flush(state);
         }
         if state.pending_since.is_none() && !state.pending.is_empty() {
-            state.pending_since = Some(Instant::now());
-            self.work.notify_one();
+            let now = Instant::now();
+            state.pending_since = Some(now);
+            self.nudge(state, now + limits::GROUP_INTERVAL);
         }
         Ok(())
     }
@@ -218,14 +233,25 @@ impl Shared {
 
     fn want_sync(&self, state: &mut State) {
         if state.unsynced_since.is_none() {
-            state.unsynced_since = Some(Instant::now());
-            self.work.notify_one();
+            let now = Instant::now();
+            state.unsynced_since = Some(now);
+            self.nudge(state, now + limits::GROUP_INTERVAL);
+        }
+    }
+
+    /// Wakes the syncer if it would sleep longer than until `due`.
+    fn nudge(&self, state: &State, due: Instant) {
+        match state.syncer {
+            Syncer::Sleeps => self.work.notify_one(),
+            Syncer::SleepsUntil(wakes) if wakes > due => self.work.notify_one(),
+            Syncer::Works | Syncer::SleepsUntil(_) => {}
         }
     }
 
     /// Ends the ledger: nothing is taken any more. The syncer tells whoever waits.
     pub(crate) fn fail(&self, state: &mut State, fault: LedgerFault) -> LedgerFault {
         let first = *state.fault.get_or_insert(fault);
+        self.faulty.store(true, Ordering::Release);
         state.pending.clear();
         self.work.notify_one();
         first
@@ -344,6 +370,7 @@ impl Shared {
             self.push_checkpoint(&mut state);
         }
         state.closing = true;
+        self.faulty.store(true, Ordering::Release);
         self.work.notify_one();
         sound
     }

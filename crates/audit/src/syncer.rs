@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::shared::{Shared, State};
+use crate::shared::{Shared, State, Syncer};
 use crate::{LedgerError, LedgerFault, checkpoint, limits};
 
 pub(crate) fn spawn(shared: Arc<Shared>) -> Result<JoinHandle<()>, LedgerError> {
@@ -42,11 +42,16 @@ fn sleep<'a>(
         state = match due(shared, &state) {
             Some(due) if due <= now => return Ok(state),
             Some(due) => {
+                state.syncer = Syncer::SleepsUntil(due);
                 let waited = shared.work.wait_timeout(state, due - now);
                 waited.map_err(|_poisoned| LedgerFault::Internal)?.0
             }
-            None => shared.work.wait(state).map_err(|_poisoned| LedgerFault::Internal)?,
+            None => {
+                state.syncer = Syncer::Sleeps;
+                shared.work.wait(state).map_err(|_poisoned| LedgerFault::Internal)?
+            }
         };
+        state.syncer = Syncer::Works;
     }
 }
 

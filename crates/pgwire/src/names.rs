@@ -62,11 +62,18 @@ pub(crate) struct Names<D> {
     answered: HashMap<Box<[u8]>, Definition<D>>,
     pending: VecDeque<Pending<D>>,
     uncertain: bool,
+    /// Whether the server may have an unnamed one that was not seen.
+    unnamed_doubted: bool,
 }
 
 impl<D> Names<D> {
     pub(crate) fn new() -> Self {
-        Self { answered: HashMap::new(), pending: VecDeque::new(), uncertain: false }
+        Self {
+            answered: HashMap::new(),
+            pending: VecDeque::new(),
+            uncertain: false,
+            unnamed_doubted: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -89,7 +96,7 @@ impl<D> Names<D> {
         }
         match self.answered.get(name) {
             Some(definition) => Lookup::Found(&definition.value),
-            None if self.uncertain => Lookup::Unknown,
+            None if self.uncertain || self.unnamed_doubted && name.is_empty() => Lookup::Unknown,
             None => Lookup::Missing,
         }
     }
@@ -122,12 +129,17 @@ impl<D> Names<D> {
     pub(crate) fn apply(&mut self, change: Change<D>) {
         match change {
             Change::Define(name, definition) => {
+                self.unnamed_doubted &= !name.is_empty();
                 self.answered.insert(name, definition);
             }
             Change::Remove(name) => {
+                self.unnamed_doubted &= !name.is_empty();
                 self.answered.remove(&name);
             }
-            Change::RemoveAll => self.answered.clear(),
+            Change::RemoveAll => {
+                self.unnamed_doubted = false;
+                self.answered.clear();
+            }
             Change::Forget => {
                 self.answered.clear();
                 self.uncertain = true;
@@ -140,8 +152,15 @@ impl<D> Names<D> {
         self.pending.retain(|pending| pending.entry != entry);
     }
 
+    /// Whatever the unnamed one was, something else may have it now.
+    pub(crate) fn doubt_unnamed(&mut self) {
+        self.answered.remove(&b""[..]);
+        self.unnamed_doubted = true;
+    }
+
     /// A transaction ended: what does not hold is gone.
     pub(crate) fn end_transaction(&mut self) {
+        self.unnamed_doubted = false;
         if !self.answered.is_empty() {
             self.answered.retain(|_, definition| definition.holds);
         }

@@ -119,6 +119,8 @@ pub struct Protocol<D, R> {
     next: u64,
     group: u64,
     skipping: bool,
+    /// Whether COPY data was sent since the last COPY was asked for.
+    copy_data: bool,
     status: Status,
 }
 
@@ -133,6 +135,7 @@ impl<D, R> Default for Protocol<D, R> {
             next: 1,
             group: 0,
             skipping: false,
+            copy_data: false,
             status: Status::Idle,
         }
     }
@@ -179,6 +182,9 @@ impl<D, R> Protocol<D, R> {
     }
 
     fn enter(&mut self, ticket: Option<Ticket>, kind: Kind<R>) -> u64 {
+        if matches!(kind, Kind::Query { .. } | Kind::Execute { .. }) {
+            self.copy_data = false;
+        }
         let id = self.next;
         self.next += 1;
         self.queue.push_back(Entry { id, ticket, kind });
@@ -188,12 +194,28 @@ impl<D, R> Protocol<D, R> {
     /// A Sync: ends a group. It commits, and is passive all the same.
     pub fn sync<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
         self.skipping = false;
-        self.enter(None, Kind::Sync { maybe_swallowed: self.copy_is_open() });
+        let open = self.copy_is_open();
+        if open && !self.copy_data {
+            // The server waits for data, so it swallows this. After data that it may not have
+            // liked, nobody knows.
+            return Passive { bytes: frame };
+        }
+        self.enter(None, Kind::Sync { maybe_swallowed: open });
         self.group += 1;
         Passive { bytes: frame }
     }
 
-    /// Flush, Terminate, COPY data: no answer of their own.
+    /// COPY data.
+    pub fn copy_data<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
+        self.copy_data = true;
+        let marked = matches!(self.queue.back(), Some(Entry { kind: Kind::CopyMark, .. }));
+        if !marked && !self.queue.is_empty() {
+            self.enter(None, Kind::CopyMark);
+        }
+        Passive { bytes: frame }
+    }
+
+    /// Flush, Terminate: no answer of their own.
     pub fn unanswered<'a>(&self, frame: &'a [u8]) -> Passive<'a> {
         Passive { bytes: frame }
     }
@@ -252,7 +274,8 @@ impl<D, R> Protocol<D, R> {
     }
 
     fn submit_query(&mut self, effects: Vec<Effects<D>>, ticket: Option<Ticket>) {
-        let id = self.enter(ticket, Kind::Query { statement: 0, rows: None, copy: false });
+        let id = self
+            .enter(ticket, Kind::Query { statement: 0, rows: None, copy: false, failed: false });
         self.forget_unnamed_statement(id);
         // Each statement runs in the unnamed portal; where there is none, the old one stays.
         if !effects.is_empty() {
@@ -378,11 +401,20 @@ impl<D, R> Protocol<D, R> {
         // COPY ended in an error: its end has no answer, and a Sync inside may have none.
         while matches!(
             self.queue.front().map(|entry| &entry.kind),
-            Some(Kind::CopyEnd | Kind::Sync { maybe_swallowed: true })
+            Some(Kind::CopyEnd | Kind::CopyMark | Kind::Sync { maybe_swallowed: true })
         ) {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
+    }
+
+    /// An answer came that may belong to this Sync or to the next one: then that one may get none.
+    fn doubt_next_sync(&mut self) {
+        let passes = |entry: &&mut Entry<R>| matches!(entry.kind, Kind::CopyEnd | Kind::CopyMark);
+        let next = self.queue.iter_mut().find(|entry| !passes(entry));
+        if let Some(Entry { kind: Kind::Sync { maybe_swallowed }, .. }) = next {
+            *maybe_swallowed = true;
+        }
     }
 
     fn running(&mut self) -> Result<(), Violation> {
@@ -412,7 +444,7 @@ impl<D, R> Protocol<D, R> {
                 }
                 self.finish_head(Outcome::Completed { rows: count });
             }
-            Kind::Query { statement, rows, copy } => {
+            Kind::Query { statement, rows, copy, .. } => {
                 let index = *statement;
                 let copied = *copy;
                 *statement += 1;
@@ -433,6 +465,7 @@ impl<D, R> Protocol<D, R> {
             | Kind::FunctionCall
             | Kind::Sync { .. }
             | Kind::CopyEnd
+            | Kind::CopyMark
             | Kind::StandIn { .. } => return Err(UNEXPECTED),
         }
         Ok(())
@@ -463,7 +496,7 @@ impl<D, R> Protocol<D, R> {
         self.queue.retain(|entry| {
             let keep = position == 0
                 || position > end
-                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd);
+                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark);
             position += 1;
             keep
         });
@@ -477,13 +510,21 @@ impl<D, R> Protocol<D, R> {
         }
         let Kind::Execute { copy } = kind else { return Err(UNEXPECTED) };
         *copy = true;
-        // The client sent its Sync before it knew of the COPY: the server swallows it.
+        // The client sent its Sync before it knew of the COPY: the server swallows it. Behind data
+        // that may be bad it is not certain.
         let is_end = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyEnd);
+        let is_mark = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyMark);
         let end = self.queue.iter().position(is_end).unwrap_or(usize::MAX);
+        let mark = self.queue.iter().position(is_mark).unwrap_or(usize::MAX).min(end);
+        for entry in self.queue.iter_mut().take(end).skip(mark) {
+            if let Kind::Sync { maybe_swallowed } = &mut entry.kind {
+                *maybe_swallowed = true;
+            }
+        }
         let mut position = 0;
         self.queue.retain(|entry| {
             let swallowed =
-                position > 0 && position < end && matches!(entry.kind, Kind::Sync { .. });
+                position > 0 && position < mark && matches!(entry.kind, Kind::Sync { .. });
             position += 1;
             !swallowed
         });
@@ -506,14 +547,9 @@ impl<D, R> Protocol<D, R> {
                 }
                 refusal.map_or(UpstreamStep::Relay, UpstreamStep::Replace)
             }
-            Kind::Query { statement, .. } => {
-                let untouched = *statement == 0;
+            Kind::Query { failed: has_failed, .. } => {
+                *has_failed = true;
                 let ticket = head.ticket.take();
-                if untouched {
-                    // It may have failed before it had a portal of its own. If it had one, no
-                    // Execute of that can succeed: its transaction failed with it.
-                    self.portals.drop_entry(id);
-                }
                 self.settle(ticket, failed(fields.code));
                 UpstreamStep::Relay
             }
@@ -531,12 +567,13 @@ impl<D, R> Protocol<D, R> {
                 UpstreamStep::Relay
             }
             // A Sync that fails to commit; its ReadyForQuery follows.
-            Kind::Sync { .. } | Kind::CopyEnd => UpstreamStep::Relay,
+            Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark => UpstreamStep::Relay,
         }
     }
 
     fn head_for_error(&mut self) -> Result<&mut Entry<R>, Violation> {
-        while let Some(Kind::CopyEnd) = self.queue.front().map(|entry| &entry.kind) {
+        while let Some(Kind::CopyEnd | Kind::CopyMark) = self.queue.front().map(|entry| &entry.kind)
+        {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
@@ -597,14 +634,22 @@ impl<D, R> Protocol<D, R> {
         };
         let entry = loop {
             match self.queue.pop_front() {
-                Some(entry) if matches!(entry.kind, Kind::CopyEnd) => {}
+                Some(entry) if matches!(entry.kind, Kind::CopyEnd | Kind::CopyMark) => {}
                 Some(entry) => break entry,
                 None => return Err(UNEXPECTED),
             }
         };
         match entry.kind {
-            Kind::Sync { .. } => {}
-            Kind::Query { rows, .. } => self.end_simple(entry.id, entry.ticket, rows),
+            Kind::Sync { maybe_swallowed: false } => {}
+            Kind::Sync { maybe_swallowed: true } => self.doubt_next_sync(),
+            Kind::Query { rows, failed, .. } => {
+                if failed {
+                    // It may have failed before or after it got the unnamed portal for itself.
+                    self.portals.drop_entry(entry.id);
+                    self.portals.doubt_unnamed();
+                }
+                self.end_simple(entry.id, entry.ticket, rows);
+            }
             Kind::FunctionCall => self.end_simple(entry.id, entry.ticket, None),
             Kind::StandIn { of: Place::Query | Place::FunctionCall, refusal: None, .. } => {
                 self.end_simple(entry.id, entry.ticket, None);
@@ -615,7 +660,8 @@ impl<D, R> Protocol<D, R> {
             | Kind::Describe
             | Kind::Execute { .. }
             | Kind::Close
-            | Kind::CopyEnd => return Err(UNEXPECTED),
+            | Kind::CopyEnd
+            | Kind::CopyMark => return Err(UNEXPECTED),
         }
         if self.status == Status::Idle {
             self.portals.end_transaction();
@@ -788,6 +834,93 @@ mod tests {
         machine.copy_end(b"c");
         machine.sync(b"S");
         relay(&mut machine, UpstreamTag::CommandComplete, b"COPY 3\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn a_sync_before_the_data_of_a_copy_that_fails_is_swallowed() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        machine.sync(b"S");
+        machine.copy_data(b"d");
+        machine.copy_end(b"f");
+        machine.submitted(Submitted::Parse(b"s", "X"), None);
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C57014\0\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+        assert_eq!(machine.lookup(NameKind::Statement, b"s"), Lookup::Missing);
+    }
+
+    #[test]
+    fn a_query_that_fails_leaves_the_unnamed_portal_in_doubt() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Query(vec![Effects::none()]), None);
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C22012\0\0");
+        assert_eq!(machine.lookup(NameKind::Portal, b""), Lookup::Wait);
+        relay(&mut machine, UpstreamTag::Ready, b"E");
+        assert_eq!(machine.lookup(NameKind::Portal, b""), Lookup::Unknown);
+        machine.submitted(Submitted::Query(vec![Effects::none()]), None);
+        relay(&mut machine, UpstreamTag::CommandComplete, b"ROLLBACK\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert_eq!(machine.lookup(NameKind::Portal, b""), Lookup::Missing);
+    }
+
+    #[test]
+    fn what_is_refused_at_once_is_told_in_a_failed_transaction_too() {
+        let aborted = b"SERROR\0VERROR\0C25P02\0\0";
+        let mut machine = Machine::default();
+        machine.refused_at_once(Refused::Extended, "missing");
+        machine.sync(b"S");
+        let told = machine.upstream(UpstreamTag::Error, aborted);
+        assert_eq!(told, Ok(UpstreamStep::Replace("missing")));
+        relay(&mut machine, UpstreamTag::Ready, b"E");
+        machine.refused(Refused::Extended, "denied");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::Error, aborted);
+    }
+
+    #[test]
+    fn a_query_of_nothing_keeps_the_unnamed_portal() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Bind(b"", "X"), None);
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::BindComplete, b"");
+        relay(&mut machine, UpstreamTag::Ready, b"T");
+        machine.submitted(Submitted::Query(Vec::new()), None);
+        relay(&mut machine, UpstreamTag::EmptyQuery, b"");
+        relay(&mut machine, UpstreamTag::Ready, b"T");
+        assert_eq!(machine.lookup(NameKind::Portal, b""), Lookup::Found(&"X"));
+    }
+
+    #[test]
+    fn a_sync_behind_bad_copy_data_is_answered() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C22P02\0\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn a_sync_behind_good_copy_data_is_swallowed() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.copy_end(b"c");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CommandComplete, b"COPY 2\0");
         relay(&mut machine, UpstreamTag::Ready, b"I");
         assert!(machine.is_quiet());
     }

@@ -288,11 +288,11 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// A computed argument is left alone: the OIDs come from a catalog, which is a relation itself.
+    /// An OID is left alone: it comes from a catalog, which is a relation itself and as telling.
     fn describes(&mut self, argument: Argument<'a>) {
-        match argument {
-            Argument::Text(_) | Argument::Number => self.opens(argument, Access::Read),
-            Argument::Missing | Argument::Computed => {}
+        let Argument::Text(text) = argument else { return };
+        if let Some(relation) = relation_in_text(text, &self.environment.context) {
+            self.found.relations.add(RelationUse { relation, access: Access::Read });
         }
     }
 

@@ -140,7 +140,7 @@ pub(crate) fn truth(node: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32
     let folded = match node {
         Node::BoolExpr(expression) => boolean(expression, &deeper),
         Node::BooleanTest(test) => boolean_test(test, &deeper),
-        Node::NullTest(test) => null_test(test, depth),
+        Node::NullTest(test) => null_test(test, target, depth),
         Node::A_Expr(expression) => comparison(expression, depth),
         Node::SubLink(link) => sub_select(link, target, depth),
         Node::CaseExpr(case) => branches(case, &deeper),
@@ -198,14 +198,32 @@ fn boolean_test(test: &nodes::BooleanTest, truth: &dyn Fn(Node<'_>) -> Truth) ->
     }
 }
 
-fn null_test(test: &nodes::NullTest, depth: u32) -> Truth {
+fn null_test(test: &nodes::NullTest, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
     let wants_null = test.nulltesttype == raw::NullTestType::IS_NULL;
+    if never_null(test.arg(), target) {
+        return Truth::of(!wants_null);
+    }
     match evaluate(test.arg(), depth + 1) {
         Value::Null => Truth::of(wants_null),
         Value::Bool(_) | Value::Number(_) | Value::Text(_) => Truth::of(!wants_null),
         Value::TooDeep => Truth::TooDeep,
         Value::Range { .. } | Value::Unknown => Truth::Depends,
     }
+}
+
+/// A system column, or by convention `id`, of the target itself: of a joined table it may be NULL.
+fn never_null(node: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
+    let Node::ColumnRef(column) = node else { return false };
+    let names = strings(column.fields());
+    let Some((last, before)) = names.split_last() else { return false };
+    let of_target = match (before.last(), target) {
+        (None, _) => true,
+        (Some(qualifier), Some(target)) => {
+            target.alias().and_then(nodes::Alias::aliasname).or(target.relname()) == Some(qualifier)
+        }
+        (Some(_), None) => false,
+    };
+    of_target && matches!(*last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
 }
 
 fn comparison(expression: &nodes::A_Expr, depth: u32) -> Truth {
@@ -369,7 +387,9 @@ fn selects_itself(
     let same_table = written(only).name == written(target).name;
     let column = select.target_list().first().map(nodes::ResTarget::val);
     let same = column.is_some_and(|column| same_last_name(link.testexpr(), column));
-    let plain = link.oper_name().is_empty() && matches!(select.limit_count(), Node::None);
+    let operator = strings(link.oper_name());
+    let equals = operator.last().is_none_or(|operator| *operator == "=");
+    let plain = equals && matches!(select.limit_count(), Node::None);
     same_table && same && plain && filters_nothing(select, depth)
 }
 

@@ -52,6 +52,7 @@ pub(crate) fn evaluate(node: Node<'_>, depth: u32) -> Value<'_> {
         Node::TypeCast(cast) => cast_value(cast, depth),
         Node::CollateClause(clause) => evaluate(clause.arg(), depth + 1),
         Node::FuncCall(call) => call_value(call, depth),
+        Node::ColumnRef(column) => column_value(column),
         Node::A_Expr(expression) => expression_value(expression, depth),
         Node::CoalesceExpr(coalesce) => {
             let mut values = coalesce.args().iter().map(|node| evaluate(node, depth + 1));
@@ -105,8 +106,18 @@ fn cast_value(cast: &nodes::TypeCast, depth: u32) -> Value<'_> {
     }
 }
 
+/// A column called `id` is a surrogate key by convention: positive, and at most an `int4`.
+fn column_value(column: &nodes::ColumnRef) -> Value<'_> {
+    let last = column.fields().iter().next_back().and_then(Node::as_str);
+    if last == Some("id") {
+        Value::Range { low: 1.0, high: f64::from(i32::MAX) }
+    } else {
+        Value::Unknown
+    }
+}
+
 /// Calls whose result is bounded whatever their argument is.
-fn call_value(call: &nodes::FuncCall, _depth: u32) -> Value<'_> {
+fn call_value(call: &nodes::FuncCall, depth: u32) -> Value<'_> {
     let name = Qualified::of_list(call.funcname()).map(|written| written.name);
     let from_zero = Value::Range { low: 0.0, high: f64::INFINITY };
     match name {
@@ -114,6 +125,10 @@ fn call_value(call: &nodes::FuncCall, _depth: u32) -> Value<'_> {
             "length" | "char_length" | "character_length" | "octet_length" | "bit_length" | "abs"
             | "cardinality" | "count" | "pg_column_size" | "strpos" | "position",
         ) => from_zero,
+        // The grammar's wrappers around the pattern of SIMILAR TO and LIKE … ESCAPE.
+        Some("similar_to_escape" | "like_escape") => {
+            call.args().first().map_or(Value::Unknown, |pattern| evaluate(pattern, depth + 1))
+        }
         Some("random") => Value::Range { low: 0.0, high: 1.0 },
         _ => Value::Unknown,
     }
@@ -159,17 +174,19 @@ fn calculate<'a>(operator: &str, left: Value<'a>, right: Value<'a>) -> Value<'a>
 /// `(SELECT constant)`.
 fn sub_select_value(link: &nodes::SubLink, depth: u32) -> Value<'_> {
     let Node::SelectStmt(select) = link.subselect() else { return Value::Unknown };
+    let target = select.target_list().first().map_or(Node::None, nodes::ResTarget::val);
+    // A count is a number, whatever it counts.
+    let counts = matches!(target, Node::FuncCall(call)
+        if Qualified::of_list(call.funcname()).is_some_and(|written| written.name == "count"));
+    let one_row = select.from_clause().is_empty() && matches!(select.where_clause(), Node::None);
     let only_targets = link.sub_link_type == raw::SubLinkType::EXPR_SUBLINK
         && select.op == raw::SetOperation::SETOP_NONE
-        && select.from_clause().is_empty()
-        && matches!(select.where_clause(), Node::None)
+        && select.group_clause().is_empty()
+        && (one_row || counts)
         && matches!(select.having_clause(), Node::None)
         && matches!(select.limit_count(), Node::None)
         && matches!(select.limit_offset(), Node::None);
-    match select.target_list().first() {
-        Some(target) if only_targets => evaluate(target.val(), depth + 1),
-        _ => Value::Unknown,
-    }
+    if only_targets { evaluate(target, depth + 1) } else { Value::Unknown }
 }
 
 /// A comparison of two values.

@@ -47,6 +47,7 @@ mod tests {
 
     const REFUSED: &str = "E refused";
     const UNKNOWN_NAME: &str = "E unknown name";
+    const NO_COPY_DATA: &str = "Munexpected message type";
     const FAILED_TRANSACTION: &str = "C25P02";
 
     fn start() -> Stage {
@@ -116,6 +117,10 @@ mod tests {
                 }
             }
             let [door, error, ordinary] = sides.as_slice() else { return None };
+            if ordinary.answers.iter().any(|answer| answer.contains(NO_COPY_DATA)) {
+                // The client broke COPY; the server names the byte that it found instead of data.
+                return None;
+            }
             if !door.answers.iter().any(|answer| answer == REFUSED) {
                 return difference(door, ordinary);
             }

@@ -140,6 +140,11 @@ impl Server {
         true
     }
 
+    /// Whether it waits for COPY data.
+    pub(crate) fn in_copy(&self) -> bool {
+        self.copy != Copy::No
+    }
+
     fn say(&mut self, tag: UpstreamTag, body: &[u8]) {
         self.output.push_back(Answer { tag, body: body.to_vec(), replaced_by: None });
     }

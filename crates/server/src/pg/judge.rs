@@ -177,7 +177,7 @@ impl Judge {
     fn copy_data(&mut self, header: Header<ClientTag>, input: &[u8]) -> Taken {
         let here = header.frame().min(input.len());
         let piece = input.get(..here).unwrap_or_default();
-        self.batch.relay(self.protocol.unanswered(piece));
+        self.batch.relay(self.protocol.copy_data(piece));
         if here == header.frame() {
             Taken::Bytes(here)
         } else {
@@ -347,7 +347,9 @@ impl Judge {
             for facts in &settings {
                 self.about_to_run(facts);
             }
-            let effects = self.effects(&analysis);
+            // A text without a statement has one set of facts all the same.
+            let empty = settings.iter().all(|facts| facts.empty);
+            let effects = if empty { Vec::new() } else { self.effects(&analysis) };
             self.protocol.submitted(Submitted::Query(effects), Some(ticket));
         }
         true
@@ -543,8 +545,17 @@ impl Judge {
     /// Follows what a cleared statement changes in how later text is read.
     fn about_to_run(&mut self, facts: &SqlFacts) {
         let changes_none = facts.settings.known().is_some_and(Vec::is_empty);
-        if !changes_none {
-            self.reading.on_settings(&facts.settings);
+        if changes_none {
+            return;
+        }
+        self.reading.on_settings(&facts.settings);
+        // What stands behind an EXECUTE or FETCH says that the path changes, but not to what.
+        let direct = matches!(facts.operation, Operation::Set | Operation::Select);
+        let moves = |setting: &model::SettingUse| {
+            setting.name == "search_path" && setting.change != model::SettingChange::Stored
+        };
+        if !direct && facts.settings.known().is_some_and(|all| all.iter().any(moves)) {
+            self.reading.lose_path();
         }
     }
 
