@@ -68,7 +68,12 @@ pub(crate) struct Names<D> {
 
 impl<D> Names<D> {
     pub(crate) fn new() -> Self {
-        Self { answered: HashMap::new(), pending: VecDeque::new(), uncertain: false, unnamed_doubted: false }
+        Self {
+            answered: HashMap::new(),
+            pending: VecDeque::new(),
+            uncertain: false,
+            unnamed_doubted: false,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -270,7 +270,8 @@ impl<D, R> Protocol<D, R> {
     }
 
     fn submit_query(&mut self, effects: Vec<Effects<D>>, ticket: Option<Ticket>) {
-        let id = self.enter(ticket, Kind::Query { statement: 0, rows: None, copy: false, failed: false });
+        let id = self
+            .enter(ticket, Kind::Query { statement: 0, rows: None, copy: false, failed: false });
         self.forget_unnamed_statement(id);
         // Each statement runs in the unnamed portal; where there is none, the old one stays.
         if !effects.is_empty() {

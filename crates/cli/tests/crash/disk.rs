@@ -27,7 +27,9 @@ fn door(prefix: &[&str], folder: PathBuf, upstream: u16, promise: &str) -> Door 
     let file = |name: &str| folder.join(name).display().to_string();
     let mut words: Vec<String> = prefix.iter().map(|word| (*word).to_owned()).collect();
     words.push(env!("CARGO_BIN_EXE_portcullis").to_owned());
-    words.extend(["proxy", "--admin", "off", "--view", "off", "--payload", "full"].map(str::to_owned));
+    words.extend(
+        ["proxy", "--admin", "off", "--view", "off", "--payload", "full"].map(str::to_owned),
+    );
     words.extend(["--promise".to_owned(), promise.to_owned()]);
     words.extend(["--listen".to_owned(), format!("127.0.0.1:{port}")]);
     words.extend(["--upstream".to_owned(), format!("127.0.0.1:{upstream}")]);

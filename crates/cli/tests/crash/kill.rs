@@ -34,17 +34,24 @@ fn round(pg: &PgBox, promise: &str, seed: u64) -> Round {
         upstream: format!("127.0.0.1:{}", tap.port),
         policy: POLICY.to_owned(),
         arguments: [
-            "--admin", "off", "--view", "off", "--payload", "full", "--promise", promise,
+            "--admin",
+            "off",
+            "--view",
+            "off",
+            "--payload",
+            "full",
+            "--promise",
+            promise,
             // Rotation is part of the load.
-            "--segment-size", "1MiB",
+            "--segment-size",
+            "1MiB",
         ]
         .map(str::to_owned)
         .to_vec(),
         environment: Vec::new(),
     })
     .unwrap();
-    let agents: Vec<_> =
-        (0..AGENTS).map(|name| agent(door.port, name, random.number())).collect();
+    let agents: Vec<_> = (0..AGENTS).map(|name| agent(door.port, name, random.number())).collect();
     std::thread::sleep(Duration::from_micros(30_000 + random.number() % 250_000));
     door.signal("KILL").unwrap();
     let sent = agents.into_iter().map(|agent| agent.join().unwrap()).sum();

@@ -57,7 +57,8 @@ fn calls(trace: &str) -> Vec<Call> {
 }
 
 fn traced(pg: &PgBox, promise: &str) -> String {
-    let folder = std::env::temp_dir().join(format!("portcullis-trace-{}-{promise}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("portcullis-trace-{}-{promise}", std::process::id()));
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("policies.yaml"), POLICY).unwrap();

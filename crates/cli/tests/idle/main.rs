@@ -19,9 +19,8 @@ mod tests {
     fn memory(process: u32) -> usize {
         let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
         let private = text.lines().filter(|line| line.starts_with("Private_"));
-        let kilobytes = private.map(|line| {
-            line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
-        });
+        let kilobytes =
+            private.map(|line| line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap());
         kilobytes.sum::<usize>() * 1024
     }
 
@@ -41,10 +40,8 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        let options = Options {
-            settings: vec!["max_connections = 250".to_owned()],
-            ..Options::default()
-        };
+        let options =
+            Options { settings: vec!["max_connections = 250".to_owned()], ..Options::default() };
         let pg = PgBox::start(&options).unwrap();
         for statements in [0, 1, 20] {
             measure(&pg, statements);

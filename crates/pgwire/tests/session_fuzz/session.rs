@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use pgwire::{
-    Change, Definition, Effects, Lookup, NameKind, Passive, Protocol, Refused, Submitted, UpstreamStep,
-    UpstreamTag,
+    Change, Definition, Effects, Lookup, NameKind, Passive, Protocol, Refused, Submitted,
+    UpstreamStep, UpstreamTag,
 };
 use proptest::prelude::*;
 
@@ -128,9 +128,8 @@ impl World {
     }
 
     fn effects(&self, value: Value) -> Effects<Value> {
-        let define = |name: &[u8], value, holds| {
-            Change::Define(name.into(), Definition { value, holds })
-        };
+        let define =
+            |name: &[u8], value, holds| Change::Define(name.into(), Definition { value, holds });
         let remove = |name: &Option<Vec<u8>>| match name {
             Some(name) => Change::Remove(name.as_slice().into()),
             None => Change::RemoveAll,
@@ -176,11 +175,7 @@ impl World {
         }
     }
 
-    fn refuse(
-        &mut self,
-        refused: Refused,
-        missing: Option<(bool, Vec<u8>)>,
-    ) {
+    fn refuse(&mut self, refused: Refused, missing: Option<(bool, Vec<u8>)>) {
         self.refusals += 1;
         let refusal = self.refusals;
         let which = match refused {
@@ -453,7 +448,11 @@ impl World {
                             for kind in [NameKind::Statement, NameKind::Portal] {
                                 let waits = self.machine.lookup(kind, name) == Lookup::Wait;
                                 let excused = self.server.dead || self.server.in_copy();
-                                assert!(!waits || excused, "waits forever\n{}", self.log.join("\n"));
+                                assert!(
+                                    !waits || excused,
+                                    "waits forever\n{}",
+                                    self.log.join("\n")
+                                );
                             }
                         }
                     }
