@@ -32,7 +32,7 @@ fn work(port: u16, name: usize, random: &mut Random, sent: &mut usize) -> Result
     loop {
         let mut bytes = Vec::new();
         let mut answers = 0;
-        for _ in 0..1 + random.below(8) {
+        for _ in 0..=random.below(8) {
             let text = format!("SELECT 'a{name}n{sent}', {:?}", random.below(1 << 20).to_string())
                 .replace('"', "'");
             *sent += 1;

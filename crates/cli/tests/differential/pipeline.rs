@@ -230,7 +230,7 @@ fn extended(random: &mut Random) -> Unit {
     if random.chance(40) {
         unit.push(a_describe(b'P', &portal));
     }
-    let limit = if random.chance(30) { 1 } else { 0 };
+    let limit = u32::from(random.chance(30));
     unit.push(an_execute(&portal, limit));
     if limit > 0 {
         unit.push(an_execute(&portal, 2));
@@ -362,8 +362,8 @@ impl Pipeline {
     pub(crate) fn random(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let mut turns = Vec::new();
-        for _ in 0..1 + random.below(4) {
-            turns.push((0..1 + random.below(6)).map(|_| unit(&mut random)).collect::<Vec<_>>());
+        for _ in 0..=random.below(4) {
+            turns.push((0..=random.below(6)).map(|_| unit(&mut random)).collect::<Vec<_>>());
         }
         // Some have none: then everything has to be the same.
         if random.chance(90) {
@@ -402,7 +402,7 @@ impl Pipeline {
         for turn in &self.turns {
             for message in turn.iter().flatten() {
                 let mark = if message.denied.is_some() { "  <-- denied" } else { "" };
-                text.push_str(&format!("> {}{mark}\n", message.label));
+                text += &["> ", &message.label, mark, "\n"].concat();
             }
             text.push_str("> (fence)\n");
         }

@@ -20,13 +20,11 @@ struct Choices<'a> {
 
 impl Choices<'_> {
     fn below(&mut self, limit: usize) -> usize {
-        match self.numbers.next() {
-            Some(number) => usize::from(*number) % limit,
-            None => {
-                self.ended = true;
-                0
-            }
-        }
+        let Some(number) = self.numbers.next() else {
+            self.ended = true;
+            return 0;
+        };
+        usize::from(*number) % limit
     }
 
     fn chance(&mut self, percent: usize) -> bool {
@@ -154,10 +152,10 @@ impl World {
         effects
     }
 
-    fn ticket(&mut self) -> Option<u64> {
+    fn ticket(&mut self) -> u64 {
         self.tickets += 1;
         self.open.insert(self.tickets);
-        Some(self.tickets)
+        self.tickets
     }
 
     fn send(&mut self, message: Message) {
@@ -232,7 +230,7 @@ impl World {
             }
             11..=13 => return self.query(choices),
             14 => {
-                let ticket = self.ticket();
+                let ticket = Some(self.ticket());
                 self.machine.submitted(Submitted::FunctionCall, ticket);
                 self.send(Message::FunctionCall);
             }
@@ -301,7 +299,7 @@ impl World {
         if let Some(Kind::Run(_, believed)) = self.server.kinds.get_mut(&value) {
             *believed = None;
         }
-        let ticket = self.ticket();
+        let ticket = Some(self.ticket());
         self.machine.submitted(Submitted::Parse(&name, value), ticket);
         self.send(Message::Parse(name, value));
         false
@@ -312,7 +310,7 @@ impl World {
         let Some(belief) = self.belief(NameKind::Statement, &name) else { return true };
         match belief {
             Belief::Is(value) => {
-                let ticket = self.ticket();
+                let ticket = Some(self.ticket());
                 self.machine.submitted(Submitted::Bind(&portal, value), ticket);
                 self.send(Message::Bind(portal, name, belief));
             }
@@ -327,7 +325,7 @@ impl World {
         let Some(belief) = self.belief(NameKind::Portal, &portal) else { return true };
         match belief {
             Belief::Is(value) => {
-                let ticket = self.ticket();
+                let ticket = Some(self.ticket());
                 self.machine.submitted(Submitted::Execute(self.effects(value)), ticket);
                 self.send(Message::Execute(portal, belief));
                 if self.server.kinds.get(&value) == Some(&Kind::CopyIn) {
@@ -374,7 +372,7 @@ impl World {
             }
         }
         let effects = values.iter().map(|value| self.effects(*value)).collect();
-        let ticket = self.ticket();
+        let ticket = Some(self.ticket());
         self.machine.submitted(Submitted::Query(effects), ticket);
         let copies =
             values.iter().filter(|value| self.server.kinds.get(value) == Some(&Kind::CopyIn));
