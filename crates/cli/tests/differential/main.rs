@@ -306,4 +306,18 @@ mod tests {
         wire.send(&query("SELECT 1")).unwrap();
         assert_eq!(tags(&wire.until_ready().unwrap()), "T D C(SELECT 1) Z(I)");
     }
+
+    #[test]
+    fn what_came_before_goodbye_is_done_and_answered() {
+        let mut stage = start();
+        for form in [Form::Ordinary, Form::Denied] {
+            let mut wire = stage.wire(form).unwrap();
+            let mut bytes = query("INSERT INTO t SELECT g FROM generate_series(1, 20000) g");
+            bytes.extend(terminate());
+            wire.send(&bytes).unwrap();
+            let answers = wire.until_closed().unwrap();
+            assert_eq!(tags(&answers), "C(INSERT 0 20000) Z(I)", "{form:?}");
+            stage.keeper.query("TRUNCATE t").unwrap();
+        }
+    }
 }

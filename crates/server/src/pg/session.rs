@@ -368,7 +368,8 @@ impl Session {
             }
             return Ok(());
         }
-        if self.client_is != Client::Here
+        // One that said goodbye may still read: the server answers what came before, and closes.
+        if self.client_is == Client::Gone
             && self.clearing.is_none()
             && self.wires.to_upstream.is_empty()
         {
