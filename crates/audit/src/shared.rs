@@ -242,10 +242,9 @@ impl Shared {
     /// Wakes the syncer if it would sleep longer than until `due`.
     fn nudge(&self, state: &State, due: Instant) {
         match state.syncer {
-            Syncer::Works => {}
             Syncer::Sleeps => self.work.notify_one(),
             Syncer::SleepsUntil(wakes) if wakes > due => self.work.notify_one(),
-            Syncer::SleepsUntil(_) => {}
+            Syncer::Works | Syncer::SleepsUntil(_) => {}
         }
     }
 

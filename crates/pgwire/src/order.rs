@@ -78,6 +78,9 @@ pub(crate) enum Kind<R> {
     },
     /// `CopyDone` or `CopyFail`: no answer of its own, but it says where a COPY's data ended.
     CopyEnd,
+    /// COPY data was sent after what stands before. A Sync behind it is swallowed if the COPY went
+    /// on, and answered if the data had made it fail.
+    CopyMark,
     /// A refused message's place.
     StandIn {
         of: Place,

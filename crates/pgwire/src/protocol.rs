@@ -208,6 +208,10 @@ impl<D, R> Protocol<D, R> {
     /// COPY data.
     pub fn copy_data<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
         self.copy_data = true;
+        let marked = matches!(self.queue.back(), Some(Entry { kind: Kind::CopyMark, .. }));
+        if !marked && !self.queue.is_empty() {
+            self.enter(None, Kind::CopyMark);
+        }
         Passive { bytes: frame }
     }
 
@@ -397,11 +401,20 @@ impl<D, R> Protocol<D, R> {
         // COPY ended in an error: its end has no answer, and a Sync inside may have none.
         while matches!(
             self.queue.front().map(|entry| &entry.kind),
-            Some(Kind::CopyEnd | Kind::Sync { maybe_swallowed: true })
+            Some(Kind::CopyEnd | Kind::CopyMark | Kind::Sync { maybe_swallowed: true })
         ) {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
+    }
+
+    /// An answer came that may belong to this Sync or to the next one: then that one may get none.
+    fn doubt_next_sync(&mut self) {
+        let passes = |entry: &&mut Entry<R>| matches!(entry.kind, Kind::CopyEnd | Kind::CopyMark);
+        let next = self.queue.iter_mut().find(|entry| !passes(entry));
+        if let Some(Entry { kind: Kind::Sync { maybe_swallowed }, .. }) = next {
+            *maybe_swallowed = true;
+        }
     }
 
     fn running(&mut self) -> Result<(), Violation> {
@@ -452,6 +465,7 @@ impl<D, R> Protocol<D, R> {
             | Kind::FunctionCall
             | Kind::Sync { .. }
             | Kind::CopyEnd
+            | Kind::CopyMark
             | Kind::StandIn { .. } => return Err(UNEXPECTED),
         }
         Ok(())
@@ -482,7 +496,7 @@ impl<D, R> Protocol<D, R> {
         self.queue.retain(|entry| {
             let keep = position == 0
                 || position > end
-                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd);
+                || !matches!(entry.kind, Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark);
             position += 1;
             keep
         });
@@ -496,13 +510,21 @@ impl<D, R> Protocol<D, R> {
         }
         let Kind::Execute { copy } = kind else { return Err(UNEXPECTED) };
         *copy = true;
-        // The client sent its Sync before it knew of the COPY: the server swallows it.
+        // The client sent its Sync before it knew of the COPY: the server swallows it. Behind data
+        // that may be bad it is not certain.
         let is_end = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyEnd);
+        let is_mark = |entry: &Entry<R>| matches!(entry.kind, Kind::CopyMark);
         let end = self.queue.iter().position(is_end).unwrap_or(usize::MAX);
+        let mark = self.queue.iter().position(is_mark).unwrap_or(usize::MAX).min(end);
+        for entry in self.queue.iter_mut().take(end).skip(mark) {
+            if let Kind::Sync { maybe_swallowed } = &mut entry.kind {
+                *maybe_swallowed = true;
+            }
+        }
         let mut position = 0;
         self.queue.retain(|entry| {
             let swallowed =
-                position > 0 && position < end && matches!(entry.kind, Kind::Sync { .. });
+                position > 0 && position < mark && matches!(entry.kind, Kind::Sync { .. });
             position += 1;
             !swallowed
         });
@@ -545,12 +567,13 @@ impl<D, R> Protocol<D, R> {
                 UpstreamStep::Relay
             }
             // A Sync that fails to commit; its ReadyForQuery follows.
-            Kind::Sync { .. } | Kind::CopyEnd => UpstreamStep::Relay,
+            Kind::Sync { .. } | Kind::CopyEnd | Kind::CopyMark => UpstreamStep::Relay,
         }
     }
 
     fn head_for_error(&mut self) -> Result<&mut Entry<R>, Violation> {
-        while let Some(Kind::CopyEnd) = self.queue.front().map(|entry| &entry.kind) {
+        while let Some(Kind::CopyEnd | Kind::CopyMark) = self.queue.front().map(|entry| &entry.kind)
+        {
             self.queue.pop_front();
         }
         self.queue.front_mut().ok_or(UNEXPECTED)
@@ -611,13 +634,14 @@ impl<D, R> Protocol<D, R> {
         };
         let entry = loop {
             match self.queue.pop_front() {
-                Some(entry) if matches!(entry.kind, Kind::CopyEnd) => {}
+                Some(entry) if matches!(entry.kind, Kind::CopyEnd | Kind::CopyMark) => {}
                 Some(entry) => break entry,
                 None => return Err(UNEXPECTED),
             }
         };
         match entry.kind {
-            Kind::Sync { .. } => {}
+            Kind::Sync { maybe_swallowed: false } => {}
+            Kind::Sync { maybe_swallowed: true } => self.doubt_next_sync(),
             Kind::Query { rows, failed, .. } => {
                 if failed {
                     // It may have failed before or after it got the unnamed portal for itself.
@@ -636,7 +660,8 @@ impl<D, R> Protocol<D, R> {
             | Kind::Describe
             | Kind::Execute { .. }
             | Kind::Close
-            | Kind::CopyEnd => return Err(UNEXPECTED),
+            | Kind::CopyEnd
+            | Kind::CopyMark => return Err(UNEXPECTED),
         }
         if self.status == Status::Idle {
             self.portals.end_transaction();
@@ -868,6 +893,36 @@ mod tests {
         relay(&mut machine, UpstreamTag::EmptyQuery, b"");
         relay(&mut machine, UpstreamTag::Ready, b"T");
         assert_eq!(machine.lookup(NameKind::Portal, b""), Lookup::Found(&"X"));
+    }
+
+    #[test]
+    fn a_sync_behind_bad_copy_data_is_answered() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        relay(&mut machine, UpstreamTag::Error, b"SERROR\0VERROR\0C22P02\0\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
+    }
+
+    #[test]
+    fn a_sync_behind_good_copy_data_is_swallowed() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CopyIn, b"");
+        machine.copy_data(b"d");
+        machine.sync(b"S");
+        machine.copy_end(b"c");
+        machine.sync(b"S");
+        relay(&mut machine, UpstreamTag::CommandComplete, b"COPY 2\0");
+        relay(&mut machine, UpstreamTag::Ready, b"I");
+        assert!(machine.is_quiet());
     }
 
     #[test]

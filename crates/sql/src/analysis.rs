@@ -110,7 +110,8 @@ pub enum Discarded {
 /// What `search_path` becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewSearchPath {
-    /// These, as written: `"$user"` is not expanded.
+    /// These, as written: `"$user"` is not expanded. The old path may come back (SET LOCAL at the
+    /// end of its transaction, any SET at a rollback): this is one more possibility, no certainty.
     Schemas(Vec<String>),
     /// The session's default.
     Reset,
@@ -183,7 +184,9 @@ impl Statement {
                     && setting.change != SettingChange::Stored
             })
         });
-        if changes && !tells && !defines && self.facts.operation != Operation::Explain {
+        // EXPLAIN alone plans: nothing that it names runs.
+        let plans = self.facts.operations.known().is_some_and(|all| *all == [Operation::Explain]);
+        if changes && !tells && !defines && !plans {
             self.effects.push(Effect::SearchPath(NewSearchPath::Unknown));
         }
     }

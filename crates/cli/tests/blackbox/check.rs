@@ -55,7 +55,7 @@ fn questions_and_answers_are_lines_of_json() {
     assert_eq!(reason["category"], "missing_where");
     assert_eq!(reason["bucket"], "rewrite");
     assert!(reason["message"].is_string() && reason["suggestion"].is_string());
-    assert!(lines[1]["risk"].is_number() && lines[1]["facts"].is_array());
+    assert!(lines[1]["risk"].is_number() && lines[1]["facts"].is_object());
     assert_eq!(lines[2]["reasons"][0]["code"], "agent_not_in_policy");
 }
 
@@ -112,8 +112,9 @@ fn what_was_done_to_a_ledger_is_found() {
     let lines = good.lines().collect::<Vec<_>>();
     let number = lines.iter().position(|line| line.contains("\"deny\"")).unwrap();
     let without = |skip: usize| {
-        let kept = lines.iter().enumerate().filter(|(index, _)| *index != skip);
-        kept.map(|(_, line)| format!("{line}\n")).collect::<String>()
+        let mut kept = lines.clone();
+        kept.remove(skip);
+        kept.join("\n") + "\n"
     };
     let mut swapped = lines.clone();
     swapped.swap(number, number - 1);

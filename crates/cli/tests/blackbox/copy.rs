@@ -95,7 +95,7 @@ fn a_query_in_the_middle_of_a_copy_ends_as_it_does_directly() {
         wire.until(b'G').unwrap();
         wire.send(&[data("1\tone\n"), query("SELECT 1")].concat()).unwrap();
         let frames = wire.until_closed().unwrap();
-        frames.iter().filter(|frame| frame.tag == b'E').map(testkit::Frame::describe).last()
+        frames.iter().rfind(|frame| frame.tag == b'E').map(testkit::Frame::describe)
     };
     let direct = ends(server().wire(&door.database).unwrap());
     assert_eq!(direct.as_deref(), Some("< ErrorResponse FATAL 08P01"));

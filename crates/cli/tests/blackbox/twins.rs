@@ -146,6 +146,12 @@ fn a_refused_parse() {
             },
             ready: 2,
         },
+    ]);
+}
+
+#[test]
+fn a_refused_parse_replaces_what_the_server_would_replace() {
+    check(&[
         Case {
             name: "with a name: the unnamed statement is kept",
             before: &[],
@@ -258,24 +264,28 @@ fn a_skipped_definition_does_not_replace_an_older_one() {
             },
             ready: 3,
         },
-        Case {
-            name: "Parse and PREPARE survive ROLLBACK",
-            before: &["BEGIN"],
-            send: |_| {
-                group(&[
-                    parse("s1", "SELECT 'a'", &[]),
-                    sync(),
-                    query("PREPARE s2 AS SELECT 'b'"),
-                    query("ROLLBACK"),
-                    bind("", "s1", &[]),
-                    execute("", 0),
-                    sync(),
-                    query("EXECUTE s2"),
-                ])
-            },
-            ready: 5,
-        },
     ]);
+}
+
+#[test]
+fn names_outlive_a_rollback() {
+    check(&[Case {
+        name: "Parse and PREPARE survive ROLLBACK",
+        before: &["BEGIN"],
+        send: |_| {
+            group(&[
+                parse("s1", "SELECT 'a'", &[]),
+                sync(),
+                query("PREPARE s2 AS SELECT 'b'"),
+                query("ROLLBACK"),
+                bind("", "s1", &[]),
+                execute("", 0),
+                sync(),
+                query("EXECUTE s2"),
+            ])
+        },
+        ready: 5,
+    }]);
 }
 
 #[test]
@@ -332,6 +342,12 @@ fn what_is_not_bad_is_untouched() {
             },
             ready: 4,
         },
+    ]);
+}
+
+#[test]
+fn texts_and_messages_of_odd_forms_are_untouched() {
+    check_same(&[
         Case {
             name: "empty texts",
             before: &[],

@@ -545,8 +545,17 @@ impl Judge {
     /// Follows what a cleared statement changes in how later text is read.
     fn about_to_run(&mut self, facts: &SqlFacts) {
         let changes_none = facts.settings.known().is_some_and(Vec::is_empty);
-        if !changes_none {
-            self.reading.on_settings(&facts.settings);
+        if changes_none {
+            return;
+        }
+        self.reading.on_settings(&facts.settings);
+        // What stands behind an EXECUTE or FETCH says that the path changes, but not to what.
+        let direct = matches!(facts.operation, Operation::Set | Operation::Select);
+        let moves = |setting: &model::SettingUse| {
+            setting.name == "search_path" && setting.change != model::SettingChange::Stored
+        };
+        if !direct && facts.settings.known().is_some_and(|all| all.iter().any(moves)) {
+            self.reading.lose_path();
         }
     }
 

@@ -70,7 +70,8 @@ impl Reading {
         }
     }
 
-    fn lose_path(&mut self) {
+    /// The path may be anything from now on.
+    pub(super) fn lose_path(&mut self) {
         if self.paths_known {
             self.paths_known = false;
             self.epoch += 1;

@@ -101,6 +101,8 @@ fn search_path_changes_are_told_however_they_are_made() {
         "UPDATE pg_settings SET setting = 'a' WHERE name = 'search_path'",
         "DO 'begin end'",
         "PREPARE p AS SELECT set_config('search_path', 'a', false); EXECUTE p",
+        "PREPARE p AS SELECT set_config('role', 'a', false), set_config($1, 'a', false); \
+         EXPLAIN ANALYZE EXECUTE p",
         "SELECT query_to_xml($$SELECT set_config('search_path', 'a', false)$$, true, true, '')",
     ] {
         assert_eq!(effects(text), unknown, "{text}");
