@@ -139,7 +139,7 @@ mod tests {
                 Some(found) => match exception(sql, context, wanted) {
                     Some(why) => excepted.push(format!("{sql}: {why}")),
                     None => {
-                        wrong.push(format!("{found} instead of {wanted}: {sql} under {context}"))
+                        wrong.push(format!("{found} instead of {wanted}: {sql} under {context}"));
                     }
                 },
             }
