@@ -50,6 +50,8 @@ fetch_asyncpg() {
   .portcullis/venv/bin/python -m pip download --quiet --no-deps --no-binary asyncpg -d "$CACHE" "asyncpg==$version"
   mkdir -p "$ASYNCPG"
   tar xf "$CACHE/asyncpg-$version.tar.gz" -C "$ASYNCPG" --strip-components=1
+  # Its tests of connecting need this one beside it.
+  .portcullis/venv/bin/python -m pip install --quiet --target "$CACHE/python" distro==1.9.0
   # The installed package is the one under test: the sdist's own has no compiled parts.
   rm -rf "$ASYNCPG/asyncpg"
 }
