@@ -43,6 +43,12 @@ NOISE = [
 ]
 
 
+def known():
+    """Tests that the door is meant to lose: name, then why."""
+    lines = pathlib.Path("scripts/conformance-known.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+
+
 def text(path):
     found = path.read_text(encoding="utf-8", errors="replace")
     for pattern, word in NOISE:
@@ -82,14 +88,17 @@ def main():
             other = OUTPUT / "door" / one.relative_to(OUTPUT / "direct")
             if not other.exists():
                 differ.append((one.name, ["missing"]))
-            elif (a := text(one)) != (b := text(other)):
+            elif (a := text(one)) != (b := text(other)) and (suite != "regress" or sorted(a) != sorted(b)):
+                # Rows that no ORDER BY orders come as the heap has them.
                 differ.append((one.name, list(difflib.unified_diff(a, b, "direct", "door", lineterm="", n=1))))
         if suite in ("psql", "dump"):
             # There the text is the test.
             lost += [name for name, _ in differ if name not in lost]
         print(f"{suite:9} {len(direct):6} {sum(v == 'ok' for v in direct.values()):10} "
               f"{sum(v == 'ok' for v in door.values()):8} {len(lost):5} {len(gained):7} {len(compared):6} {len(differ):7}")
-        lost_all += [f"{suite}: {name}" for name in lost]
+        meant = known()
+        report += [f"{suite}: {name} is lost as known: {meant[name]}" for name in lost if name in meant]
+        lost_all += [f"{suite}: {name}" for name in lost if name not in meant]
         if gained:
             report.append(f"{suite}: ok only through the door: {', '.join(gained)}")
         if both:

@@ -108,6 +108,9 @@ suite_pgbench() {
       fi
     done
   done
+  # A connection per transaction.
+  if PGDATABASE=bench at_port timeout 60 pgbench -n -C -S -c 4 -t 50 >"$out/connect.log" 2>&1 &&
+    grep -q 'actually processed: 200/200' "$out/connect.log"; then echo "connect ok"; else echo "connect FAILED"; fi
   cat >"$out/pipeline.pgbench" <<'SQL'
 \startpipeline
 SELECT 1;

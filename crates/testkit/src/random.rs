@@ -48,7 +48,9 @@ mod tests {
         let mut two = Random::new(7);
         for _ in 0..100 {
             assert_eq!(one.number(), two.number());
-            assert!(one.below(10) < 10);
+            let below = one.below(10);
+            assert!(below < 10);
+            assert_eq!(below, two.below(10));
         }
         assert_ne!(Random::new(1).number(), Random::new(2).number());
     }

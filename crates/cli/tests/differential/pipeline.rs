@@ -1,6 +1,5 @@
 //! Random pipelines: what a client might send, with a denied statement in a random place.
 
-use std::fmt::Write as _;
 use testkit::Random;
 use testkit::wire::{
     bind, close, describe, execute, flush, frame, function_call, parse, query, sync,
@@ -403,7 +402,7 @@ impl Pipeline {
         for turn in &self.turns {
             for message in turn.iter().flatten() {
                 let mark = if message.denied.is_some() { "  <-- denied" } else { "" };
-                writeln!(text, "> {}{mark}", message.label).unwrap();
+                text += &["> ", &message.label, mark, "\n"].concat();
             }
             text.push_str("> (fence)\n");
         }

@@ -20,12 +20,11 @@ struct Choices<'a> {
 
 impl Choices<'_> {
     fn below(&mut self, limit: usize) -> usize {
-        if let Some(number) = self.numbers.next() {
-            usize::from(*number) % limit
-        } else {
+        let Some(number) = self.numbers.next() else {
             self.ended = true;
-            0
-        }
+            return 0;
+        };
+        usize::from(*number) % limit
     }
 
     fn chance(&mut self, percent: usize) -> bool {

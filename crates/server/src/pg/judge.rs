@@ -650,7 +650,7 @@ impl Judge {
         }
         let step = self.protocol.upstream(tag, body)?;
         if self.protocol.has_settled() {
-            self.settle()?;
+            self.settle();
         }
         Ok(match step {
             UpstreamStep::Relay => Answer::Relay,
@@ -664,40 +664,38 @@ impl Judge {
         })
     }
 
-    fn settle(&mut self) -> Result<(), Violation> {
+    fn settle(&mut self) {
         let settled: Vec<Settlement> = self.protocol.settled().collect();
         for Settlement { ticket, outcome } in settled {
             let Some(position) = self.open.iter().position(|open| open.ticket == ticket) else {
                 continue;
             };
             let Some(open) = self.open.remove(position) else { continue };
-            let done = matches!(outcome, Outcome::Completed { .. } | Outcome::Suspended);
-            if done && !open.runs {
-                continue;
+            match outcome {
+                Outcome::Completed { rows } if open.runs => {
+                    self.record_end(&open, SettledOutcome::Completed { rows });
+                }
+                Outcome::Suspended if open.runs => {
+                    self.record_end(&open, SettledOutcome::Completed { rows: None });
+                }
+                Outcome::Completed { .. } | Outcome::Suspended => {}
+                Outcome::Skipped => self.record_end(&open, SettledOutcome::Skipped),
+                Outcome::Failed { code } => {
+                    let sqlstate = std::str::from_utf8(&code).unwrap_or("XX000");
+                    self.record_end(&open, SettledOutcome::Failed { sqlstate });
+                }
             }
-            self.record_end(&open, outcome)?;
         }
-        Ok(())
     }
 
-    fn record_end(&self, open: &Open, outcome: Outcome) -> Result<(), Violation> {
-        let Some(record) = open.record else { return Ok(()) };
-        let code;
-        let outcome = match outcome {
-            Outcome::Completed { rows } => SettledOutcome::Completed { rows },
-            Outcome::Suspended => SettledOutcome::Completed { rows: None },
-            Outcome::Skipped => SettledOutcome::Skipped,
-            Outcome::Failed { code: bytes } => {
-                code = bytes;
-                let sqlstate = std::str::from_utf8(&code).unwrap_or("XX000");
-                SettledOutcome::Failed { sqlstate }
-            }
-        };
+    /// Records how something that was forwarded ended. If that fails, the answer is still the
+    /// truth and passes; the ledger is at fault from now on, so whatever comes next is denied.
+    fn record_end(&self, open: &Open, outcome: SettledOutcome<'_>) {
+        let Some(record) = open.record else { return };
         let elapsed_ns = u64::try_from(open.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let settled = Settled { record, session: &self.session, outcome, elapsed_ns };
-        match self.shared.gate.ledger().settle(&[settled]) {
-            Ok(()) => Ok(()),
-            Err(_fault) => Err(Violation::upstream("the ledger cannot be written")),
+        if let Err(fault) = self.shared.gate.ledger().settle(&[settled]) {
+            tracing::error!(%fault, "the ledger cannot be written");
         }
     }
 
@@ -705,13 +703,7 @@ impl Judge {
     pub(crate) fn lose(&mut self) {
         let lost = std::mem::take(&mut self.open);
         for open in lost.iter().filter(|open| open.runs) {
-            let Some(record) = open.record else { continue };
-            let elapsed_ns = u64::try_from(open.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let outcome = SettledOutcome::Lost;
-            let settled = Settled { record, session: &self.session, outcome, elapsed_ns };
-            if let Err(fault) = self.shared.gate.ledger().settle(&[settled]) {
-                tracing::error!(%fault, "the ledger cannot be written");
-            }
+            self.record_end(open, SettledOutcome::Lost);
         }
     }
 }

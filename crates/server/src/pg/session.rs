@@ -70,8 +70,10 @@ enum Flow {
 enum Client {
     /// Yes.
     Here,
-    /// It said goodbye.
+    /// It said goodbye. The server finishes what it was asked.
     Leaving,
+    /// It said goodbye and does not read any more.
+    Deaf,
     /// It hung up.
     Gone,
 }
@@ -156,7 +158,7 @@ impl Session {
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let mut progress = self.read_upstream(cx)?;
         progress |= self.pump_upstream()?;
-        progress |= flushed(self.wires.to_client.poll_flush(cx, &mut self.wires.client))?;
+        progress |= self.flush_client(cx)?;
         progress |= self.poll_clearing(cx)?;
         progress |= self.read_client(cx);
         self.poll_brake(cx);
@@ -173,6 +175,18 @@ impl Session {
             self.wires.to_upstream.shrink();
         }
         Ok(progress)
+    }
+
+    fn flush_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Wires { client, to_client, .. } = &mut self.wires;
+        match (self.client_is, to_client.poll_flush(cx, client)) {
+            (Client::Leaving | Client::Deaf, Poll::Ready(Err(_closed))) => {
+                self.client_is = Client::Deaf;
+                *to_client = OutBuffer::default();
+                Ok(false)
+            }
+            (Client::Here | Client::Leaving | Client::Deaf | Client::Gone, done) => flushed(done),
+        }
     }
 
     fn read_upstream(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
@@ -279,7 +293,7 @@ impl Session {
     fn client_may_go_on(&self) -> bool {
         self.clearing.is_none()
             && self.brake.is_none()
-            && self.client_is != Client::Leaving
+            && matches!(self.client_is, Client::Here | Client::Gone)
             && !self.judge.batch_is_full()
             && self.wires.to_upstream.has_room()
     }
@@ -362,20 +376,17 @@ impl Session {
     }
 
     fn check_ends(&self) -> Result<(), End> {
-        if self.upstream_gone && self.wires.from_upstream.filled().is_empty() {
-            if self.wires.to_client.is_empty() || self.client_is == Client::Gone {
-                return Err(End::UpstreamLeft);
-            }
-            return Ok(());
+        let reads = matches!(self.client_is, Client::Here | Client::Leaving);
+        let unheard = !self.wires.to_client.is_empty() && reads;
+        if self.upstream_gone && self.wires.from_upstream.filled().is_empty() && !unheard {
+            return Err(match self.client_is {
+                Client::Here => End::UpstreamLeft,
+                Client::Leaving | Client::Deaf | Client::Gone => End::ClientLeft,
+            });
         }
-        if self.client_is != Client::Here
-            && self.clearing.is_none()
-            && self.wires.to_upstream.is_empty()
-        {
-            return Err(End::ClientLeft);
-        }
-        // A client that is gone is not waited for, whatever is still to be written.
-        if self.client_is == Client::Gone && !self.wires.to_upstream.has_room() {
+        // Who vanished is not waited for, but everything that it had sent is looked at.
+        let sent = self.clearing.is_none() && self.wires.to_upstream.is_empty();
+        if self.client_is == Client::Gone && (sent || !self.wires.to_upstream.has_room()) {
             return Err(End::ClientLeft);
         }
         Ok(())
@@ -440,7 +451,7 @@ impl Session {
         // After an orderly goodbye the server finishes what it was asked, as it does without us.
         let running = !self.judge.protocol().is_quiet()
             && !self.upstream_gone
-            && self.client_is != Client::Leaving;
+            && matches!(self.client_is, Client::Here | Client::Gone);
         self.judge.lose();
         if running && let Some(key) = self.key.clone() {
             let upstream = self.shared.settings.upstream.clone();
