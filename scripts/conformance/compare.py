@@ -13,9 +13,9 @@ import sys
 OUTPUT, LEDGER = map(pathlib.Path, sys.argv[1:3])
 
 
-def verdicts(path):
+def outcomes(path):
     pairs = (line.rsplit(" ", 1) for line in path.read_text().splitlines() if " " in line)
-    return {name: verdict for name, verdict in pairs}
+    return {name: outcome for name, outcome in pairs}
 
 
 def refusals():
@@ -79,7 +79,7 @@ def main():
     lost_all, report = [], []
     for path in sorted((OUTPUT / "direct").glob("*.list")):
         suite = path.stem
-        direct, door = verdicts(path), verdicts(OUTPUT / "door" / path.name)
+        direct, door = outcomes(path), outcomes(OUTPUT / "door" / path.name)
         lost = [n for n, v in direct.items() if v == "ok" and door.get(n) != "ok"]
         gained = [n for n, v in door.items() if v == "ok" and direct.get(n) != "ok"]
         both = [n for n, v in direct.items() if v != "ok" and n not in gained]

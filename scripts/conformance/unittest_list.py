@@ -1,6 +1,6 @@
 """Turns the verbose log of unittest into lines "test ok" or "test FAILED"; skipped tests are left out.
 
-Other output may stand between a test's name and its verdict, so verdicts are looked for after the last name.
+Other output may stand between a test's name and its outcome, so outcomes are looked for after the last name.
 """
 
 import re
@@ -20,5 +20,5 @@ for line in open(sys.argv[1], encoding="utf-8", errors="replace"):
         if name and not found[1].startswith("skipped"):
             seen[name] = "ok" if found[1] in ("ok", "expected failure") else "FAILED"
         name = None
-for name, verdict in sorted(seen.items()):
-    print(name, verdict)
+for name, outcome in sorted(seen.items()):
+    print(name, outcome)

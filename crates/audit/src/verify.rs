@@ -93,6 +93,8 @@ struct Walk<'k> {
     last_ts: Vec<u8>,
     records: u64,
     checkpoints: u64,
+    /// Records up to the first checkpoint.
+    unsigned: u64,
     recovered: u64,
     segments: u64,
     bytes: u64,
@@ -120,6 +122,7 @@ impl<'k> Walk<'k> {
             last_ts: Vec::new(),
             records: 0,
             checkpoints: 0,
+            unsigned: 0,
             recovered: 0,
             segments: 0,
             bytes: 0,
@@ -240,8 +243,9 @@ impl<'k> Walk<'k> {
                     ),
                 )
             }),
-            // The file is made right after the first checkpoint; a crash can come in between.
-            None if self.checkpoints > 1 => Err(broken(
+            // The file is made right after the first checkpoint, before anything else is recorded;
+            // a crash can come in between.
+            None if self.checkpoints > 1 || self.records > self.unsigned + 1 => Err(broken(
                 BrokenKind::BadCheckpoint,
                 &segment::checkpoint_path(&self.dir, self.chain),
                 "the signed checkpoint of the chain is missing, so a cut tail would not show",
@@ -407,6 +411,9 @@ impl<'k> Walk<'k> {
             return Err((BrokenKind::BadCheckpoint, "its signature does not hold".to_owned()));
         }
         self.checkpoints += 1;
+        if self.checkpoints == 1 {
+            self.unsigned = self.records;
+        }
         Ok(())
     }
 
@@ -682,6 +689,20 @@ mod tests {
         assert_eq!(found(&folder, Some(&key)).0, BrokenKind::Truncated);
         fs::remove_file(folder.segments().pop().unwrap()).unwrap();
         assert_eq!(found(&folder, Some(&key)).0, BrokenKind::MissingSegment);
+    }
+
+    #[test]
+    fn a_cut_tail_without_its_checkpoint_is_found() {
+        let folder = Folder::new();
+        let key = written(&folder, 9);
+        let segment = folder.segments().pop().unwrap();
+        let text = fs::read_to_string(&segment).unwrap();
+        let kept: String = text.split_inclusive('\n').take(5).collect();
+        fs::write(&segment, kept).unwrap();
+        let chain = segment.file_name().unwrap().to_str().unwrap()[..8].to_owned();
+        fs::remove_file(segment.with_file_name(format!("{chain}.checkpoint"))).unwrap();
+        assert_eq!(found(&folder, Some(&key)).0, BrokenKind::BadCheckpoint);
+        assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
     }
 
     #[test]

@@ -49,14 +49,16 @@ pub struct Identity<'a> {
 
 impl<'a> Identity<'a> {
     /// Reads an `application_name`. Anything that is not exactly of the documented form, with
-    /// nothing left over and no empty part, identifies nobody.
+    /// nothing left over, no empty part and no control character, identifies nobody.
     pub fn parse(application_name: &'a str) -> Option<Self> {
         let rest = application_name.strip_prefix("agent:")?;
         let (agent, mission) = match rest.split_once(':') {
             None => (rest, None),
             Some((agent, tail)) => (agent, Some(tail.strip_prefix("mission:")?)),
         };
-        let plain = |part: &str| !part.is_empty() && !part.contains(':');
+        // Control characters would act on terminals and forge lines of logs.
+        let odd = |c: char| c == ':' || c.is_control();
+        let plain = |part: &str| !part.is_empty() && !part.contains(odd);
         let sound = plain(agent) && mission.is_none_or(plain);
         sound.then_some(Self { agent, mission })
     }
@@ -121,6 +123,8 @@ mod tests {
             "agent:a:b",
             "Agent:a",
             "agent:a:mission:m:token:t",
+            "agent:a\nINFO forged",
+            "agent:a\u{1b}[2J",
             "agent:a:mission:m ",
         ] {
             let parsed = Identity::parse(name);

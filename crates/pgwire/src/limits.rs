@@ -19,3 +19,5 @@ pub const MAX_UNANSWERED: usize = 200_000;
 pub const UPSTREAM_PREFIX_BYTES: usize = 256;
 /// Startup parameters of one connection.
 pub const MAX_STARTUP_PARAMETERS: usize = 512;
+/// Changes to names that may wait for answers: each look-up may have to pass all of them.
+pub const MAX_PENDING_NAMES: usize = 4_096;

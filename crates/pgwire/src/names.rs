@@ -6,6 +6,7 @@
 //! fails the server skips the message too; on one of an earlier group it may not, so it waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 
 /// A change of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,11 @@ impl<D> Names<D> {
         }
     }
 
+    /// Changes that wait for their answers.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(crate) fn push(&mut self, entry: u64, group: u64, change: Change<D>) {
         self.pending.push_back(Pending { entry, group, change: What::Change(change) });
     }
@@ -149,7 +155,12 @@ impl<D> Names<D> {
 
     /// The server did not do what the entry asked for.
     pub(crate) fn drop_entry(&mut self, entry: u64) {
-        self.pending.retain(|pending| pending.entry != entry);
+        self.drop_entries(entry..=entry);
+    }
+
+    /// Likewise for all entries of a range.
+    pub(crate) fn drop_entries(&mut self, entries: RangeInclusive<u64>) {
+        self.pending.retain(|pending| !entries.contains(&pending.entry));
     }
 
     /// Whatever the unnamed one was, something else may have it now.

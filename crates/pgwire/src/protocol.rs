@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use crate::error::ErrorFields;
 use crate::frame::{UpstreamTag, Violation};
-use crate::limits::{MAX_NAMES, MAX_UNANSWERED};
+use crate::limits::{MAX_NAMES, MAX_PENDING_NAMES, MAX_UNANSWERED};
 use crate::message::NameKind;
 use crate::names::{Change, Definition, Lookup, Names};
 pub use crate::order::Effects;
@@ -161,6 +161,17 @@ impl<D, R> Protocol<D, R> {
     pub fn is_full(&self) -> bool {
         self.statements.len() + self.portals.len() >= MAX_NAMES
             || self.queue.len() >= MAX_UNANSWERED
+    }
+
+    /// Whether so many names wait for answers that the next ones have to wait, too. The server
+    /// keeps back what fits its buffer (8 KiB, and no answer is below 5 bytes), so it does end.
+    pub fn is_crowded(&self) -> bool {
+        self.statements.pending() + self.portals.pending() >= MAX_PENDING_NAMES
+    }
+
+    /// Whether a client in COPY sends one Sync after another: each may stay without an answer.
+    pub fn is_copy_flooded(&self) -> bool {
+        self.queue.len() >= MAX_PENDING_NAMES && self.copy_is_open()
     }
 
     /// What a name stands for, for a message that the client sends now.
@@ -581,28 +592,30 @@ impl<D, R> Protocol<D, R> {
 
     /// The head of an extended group failed: the server ignores the rest of the group.
     fn fail_group(&mut self, id: u64, code: &[u8]) {
+        let is_sync = |entry: &Entry<R>| matches!(entry.kind, Kind::Sync { .. });
+        let sync = self.queue.iter().position(is_sync);
+        let group: Vec<Entry<R>> = self.queue.drain(..sync.unwrap_or(self.queue.len())).collect();
+        let last = group.last().map_or(id, |entry| entry.id);
+        // One pass for all of them: the group may be long.
+        self.statements.drop_entries(id..=last);
+        self.portals.drop_entries(id..=last);
+        self.effects.retain(|(owner, _)| !(id..=last).contains(owner));
         let mut first = true;
-        while let Some(entry) = self.queue.front() {
-            if matches!(entry.kind, Kind::Sync { .. }) {
-                self.forget_effects(id);
-                return;
-            }
-            let Some(entry) = self.queue.pop_front() else { break };
+        for entry in group {
             let destroys_unnamed = matches!(
                 entry.kind,
                 Kind::Parse { unnamed: true } | Kind::StandIn { of: Place::UnnamedParse, .. }
             );
-            self.statements.drop_entry(entry.id);
-            self.portals.drop_entry(entry.id);
             if first && destroys_unnamed {
                 self.statements.apply(Change::Remove(Box::default()));
             }
             let outcome = if first { failed(code) } else { Outcome::Skipped };
             self.settle(entry.ticket, outcome);
-            self.forget_effects(entry.id);
             first = false;
         }
-        self.skipping = true;
+        if sync.is_none() {
+            self.skipping = true;
+        }
     }
 
     fn forget_effects(&mut self, id: u64) {
@@ -762,6 +775,20 @@ mod tests {
         );
         assert!(!machine.is_skipping());
         relay(&mut machine, UpstreamTag::Ready, b"I");
+    }
+
+    #[test]
+    fn a_long_failed_group_is_dropped_at_once() {
+        let mut machine = Machine::default();
+        machine.submitted(Submitted::Execute(Effects::none()), None);
+        for _ in 0..200_000 {
+            machine.close(NameKind::Statement, b"x", b"C");
+        }
+        assert!(machine.is_crowded());
+        let started = std::time::Instant::now();
+        relay(&mut machine, UpstreamTag::Error, STAND_IN_ERROR);
+        assert!(started.elapsed() < std::time::Duration::from_secs(2));
+        assert!(machine.is_skipping() && machine.is_quiet() && !machine.is_crowded());
     }
 
     #[test]

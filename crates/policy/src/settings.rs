@@ -140,6 +140,10 @@ fn is_free(change: &SettingUse, operation: Operation) -> bool {
     if name == "*" || name.contains('.') || IDENTITY.contains(&name) {
         return false;
     }
+    // Its default is off, whatever the session's default_transaction_read_only says.
+    if name == "transaction_read_only" && change.value == SettingValue::Default {
+        return false;
+    }
     match change.change {
         SettingChange::Reset | SettingChange::ResetAll => true,
         SettingChange::Session | SettingChange::Local | SettingChange::Startup => {
@@ -269,7 +273,7 @@ mod tests {
         ] {
             assert!(!free(&set(name, value)), "{name} = {value}");
         }
-        for name in ["role", "session_authorization", "app.tenant_id"] {
+        for name in ["role", "session_authorization", "app.tenant_id", "transaction_read_only"] {
             assert!(!free(&with(SettingChange::Reset, name, SettingValue::Default)), "{name}");
         }
         assert!(!free(&with(SettingChange::Session, "search_path", SettingValue::Unknown)));

@@ -327,7 +327,7 @@ impl<'c> Paths<'c> {
                     if !paths.contains(&added) {
                         paths.push(added);
                     }
-                    Some(paths)
+                    (paths.len() <= limits::MAX_PATHS).then_some(paths)
                 }
                 (Some(_), None) | (None, Some(_) | None) => None,
             };

@@ -10,7 +10,7 @@ use crate::analysis::{Effect, NameKind, NameRef, NewSearchPath};
 use crate::literal::{self, Literal};
 use crate::options::parse_search_path;
 use crate::parse::{ConstValue, Node, nodes};
-use crate::resolve::{Qualified, relation_in_text};
+use crate::resolve::Qualified;
 use crate::settings;
 use crate::walk::{self, Walk};
 
@@ -213,8 +213,14 @@ impl<'a> Walk<'a, '_> {
 
     /// `(x).f` and `f.x`: a call whose argument is whatever stands before the dot.
     pub(crate) fn attribute(&mut self, name: &str) {
-        self.found.functions.add(Qualified { schema: None, name }.function());
-        match meaning(name) {
+        self.indirect(Qualified { schema: None, name });
+    }
+
+    /// A function that is called with arguments which are not here: through an operator, a cast,
+    /// an aggregate, a trigger, or a dot.
+    pub(crate) fn indirect(&mut self, written: Qualified<'_>) {
+        self.found.functions.add(written.function());
+        match meaning(written.name) {
             Meaning::Plain | Meaning::Privilege(_) | Meaning::Names(_) | Meaning::SetConfig => {}
             Meaning::Runs(_)
             | Meaning::Rewrites
@@ -279,7 +285,7 @@ impl<'a> Walk<'a, '_> {
 
     fn opens(&mut self, argument: Argument<'a>, access: Access) {
         let relation = match argument {
-            Argument::Text(text) => relation_in_text(text, &self.environment.context),
+            Argument::Text(text) => self.relation_in_text(text),
             Argument::Missing | Argument::Number | Argument::Computed => None,
         };
         match relation {
@@ -291,7 +297,7 @@ impl<'a> Walk<'a, '_> {
     /// An OID is left alone: it comes from a catalog, which is a relation itself and as telling.
     fn describes(&mut self, argument: Argument<'a>) {
         let Argument::Text(text) = argument else { return };
-        if let Some(relation) = relation_in_text(text, &self.environment.context) {
+        if let Some(relation) = self.relation_in_text(text) {
             self.found.relations.add(RelationUse { relation, access: Access::Read });
         }
     }

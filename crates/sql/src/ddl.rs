@@ -78,6 +78,21 @@ pub(crate) fn invalid(walk: &mut Walk<'_, '_>, node: &raw::Node) {
     }
 }
 
+/// Options of CREATE AGGREGATE, COLLATION, TYPE and their like whose string is no function.
+const HOLDS_TEXT: &[&str] = &[
+    "initcond",
+    "minitcond",
+    "parallel",
+    "delimiter",
+    "default",
+    "locale",
+    "lc_collate",
+    "lc_ctype",
+    "provider",
+    "rules",
+    "version",
+];
+
 impl<'a> Walk<'a, '_> {
     /// Relations directly below are defined; statements below run.
     #[expect(clippy::wildcard_enum_match_arm, reason = "only called for the statements listed")]
@@ -245,7 +260,7 @@ impl<'a> Walk<'a, '_> {
 
     pub(crate) fn routine_list(&mut self, list: &'a crate::parse::NodeList) {
         if let Some(written) = Qualified::of_list(list) {
-            self.found.functions.add(written.function());
+            self.indirect(written);
         }
     }
 
@@ -285,7 +300,14 @@ impl<'a> Walk<'a, '_> {
             if let (false, Node::TypeName(name)) = (names_type, option.arg())
                 && let Some(written) = Qualified::of(&type_names(name))
             {
-                self.found.functions.add(written.function());
+                self.indirect(written);
+            }
+            // A quoted name: `procedure = 'f'`.
+            if let (Some(part), Node::String(name)) = (option.defname(), option.arg())
+                && !names_type
+                && !HOLDS_TEXT.contains(&part)
+            {
+                self.indirect(Qualified { schema: None, name: name.sval().unwrap_or_default() });
             }
         }
     }

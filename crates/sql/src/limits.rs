@@ -23,3 +23,6 @@ pub const MAX_PREDICATE_DEPTH: u32 = 100;
 
 /// Most nodes that are searched for a column before a condition counts as depending on the row.
 pub const MAX_PREDICATE_NODES: usize = 10_000;
+
+/// Most search paths that may be in force at one place of a submission; above it, any may be.
+pub const MAX_PATHS: usize = 16;

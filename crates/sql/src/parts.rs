@@ -7,7 +7,7 @@ use model::{Access, FunctionUse, Unknown};
 use crate::analysis::{NameKind, NameRef};
 use crate::literal;
 use crate::parse::{Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, function_in_text, relation_in_text, strings, type_names};
+use crate::resolve::{Qualified, function_in_text, strings, type_names};
 use crate::value::{Value, evaluate};
 use crate::walk::{Task, Touch, Walk};
 
@@ -98,9 +98,15 @@ impl<'a> Walk<'a, '_> {
         match function.alias() {
             Some(alias) => self.row_functions.extend(alias.aliasname()),
             None => {
-                for call in function.functions().iter().filter_map(|item| first_call(&item)) {
-                    let name = Qualified::of_list(call.funcname());
-                    self.row_functions.extend(name.map(|name| name.name));
+                for item in function.functions() {
+                    match first_call(&item) {
+                        Some(call) => {
+                            let name = Qualified::of_list(call.funcname());
+                            self.row_functions.extend(name.map(|name| name.name));
+                        }
+                        // COALESCE, CAST and their like: the server makes up a name.
+                        None => self.row_function_of_any_name = true,
+                    }
                 }
             }
         }
@@ -153,7 +159,7 @@ impl<'a> Walk<'a, '_> {
             }
             "regclass" => {
                 // An OID or a malformed name reads nothing by itself.
-                if let Some(relation) = relation_in_text(text, &self.environment.context) {
+                if let Some(relation) = self.relation_in_text(text) {
                     let access = Access::Read;
                     self.found.relations.add(model::RelationUse { relation, access });
                 }
@@ -182,7 +188,7 @@ impl<'a> Walk<'a, '_> {
         if let Some(written) = Qualified::of_list(named.objname())
             && !written.name.bytes().all(|byte| b"+-*/<>=~!@#%^&|`?".contains(&byte))
         {
-            self.found.functions.add(written.function());
+            self.indirect(written);
         }
     }
 

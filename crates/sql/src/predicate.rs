@@ -81,6 +81,8 @@ impl<'a> Walk<'a, '_> {
     /// Records MERGE branches that update or delete every row.
     pub(crate) fn merge_branches(&mut self, merge: &'a nodes::MergeStmt) {
         let target = merge.relation();
+        // Read once: there may be many branches.
+        let joined = truth(merge.join_condition(), target, 0);
         for branch in merge.merge_when_clauses() {
             let operation = match branch.command_type {
                 raw::CmdType::CMD_UPDATE => Operation::Update,
@@ -94,7 +96,7 @@ impl<'a> Walk<'a, '_> {
             self.found.operations.add(operation);
             let condition = clause(branch.condition(), target, 0);
             let reached = if branch.match_kind == raw::MergeMatchKind::MERGE_WHEN_MATCHED {
-                truth(merge.join_condition(), target, 0).and(condition)
+                joined.and(condition)
             } else {
                 condition
             };

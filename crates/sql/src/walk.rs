@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use model::{Access, Operation, RelationUse, Unknown};
+use model::{Access, Operation, RelationName, RelationUse, Unknown};
 
 use crate::children::each_child;
 use crate::context::{Context, SearchPaths};
@@ -32,7 +32,19 @@ impl<'e> Environment<'e> {
     }
 
     fn spend(&self) -> bool {
-        match self.nodes_left.get().checked_sub(1) {
+        self.spend_many(1)
+    }
+
+    /// A relation carries every path that it may be found on, so it costs what they hold.
+    fn spend_paths(&self) -> bool {
+        match self.context.search_paths {
+            SearchPaths::Possible(paths) => self.spend_many(paths.iter().map(Vec::len).sum()),
+            SearchPaths::Unknown => true,
+        }
+    }
+
+    fn spend_many(&self, count: usize) -> bool {
+        match self.nodes_left.get().checked_sub(count) {
             Some(left) => {
                 self.nodes_left.set(left);
                 true
@@ -80,6 +92,8 @@ pub(crate) struct Walk<'a, 'e> {
     pub(crate) certain: Vec<&'a nodes::FuncCall>,
     /// Aliases of functions in FROM, and qualified columns: `f.x` may call `x(f)`.
     pub(crate) row_functions: Vec<&'a str>,
+    /// FROM has an expression without an alias, which may be called anything.
+    pub(crate) row_function_of_any_name: bool,
     pub(crate) qualified_columns: Vec<(&'a str, &'a str)>,
 }
 
@@ -92,6 +106,7 @@ pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Finding
         scopes: Scopes::default(),
         certain: Vec::new(),
         row_functions: Vec::new(),
+        row_function_of_any_name: false,
         qualified_columns: Vec::new(),
     };
     let task =
@@ -244,18 +259,31 @@ impl<'a> Walk<'a, '_> {
 
     /// Records a use of a relation that is certainly one.
     pub(crate) fn use_relation(&mut self, written: Qualified<'_>, access: Access) {
+        if !self.environment.spend_paths() {
+            self.found.opaque(Unknown::TooComplex);
+            return;
+        }
         let relation = resolve::relation(written, &self.environment.context);
         self.found.relations.add(RelationUse { relation, access });
     }
 
+    /// The relation that a text names, at the same cost.
+    pub(crate) fn relation_in_text(&mut self, text: &str) -> Option<RelationName> {
+        if !self.environment.spend_paths() {
+            self.found.opaque(Unknown::TooComplex);
+            return None;
+        }
+        resolve::relation_in_text(text, &self.environment.context)
+    }
+
     /// `f.x`, where `f` is a function in FROM that gives a scalar, is PostgreSQL for `x(f)`.
     fn settle_columns(&mut self) {
-        if self.row_functions.is_empty() {
+        if self.row_functions.is_empty() && !self.row_function_of_any_name {
             return;
         }
         let functions: HashSet<&str> = self.row_functions.drain(..).collect();
         for (qualifier, column) in std::mem::take(&mut self.qualified_columns) {
-            if functions.contains(qualifier) {
+            if self.row_function_of_any_name || functions.contains(qualifier) {
                 self.attribute(column);
             }
         }

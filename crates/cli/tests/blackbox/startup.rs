@@ -149,6 +149,35 @@ fn startup_parameters_are_judged_like_set() {
 }
 
 #[test]
+fn of_two_search_paths_none_is_believed() {
+    let door = Door::open();
+    let answer = |extra: &[(&str, &str)]| {
+        let mut wire = Wire::connect(door.proxy.port).unwrap();
+        let mut parameters =
+            vec![("user", "app"), ("database", &door.database), ("application_name", CURSOR)];
+        parameters.extend_from_slice(extra);
+        wire.send(&startup(196_608, &parameters)).unwrap();
+        wire.until_ready().unwrap();
+        tags(&wire.query("SELECT count(*) FROM feedback").unwrap())
+    };
+    let once = ("search_path", "public");
+    assert_eq!(answer(&[once]), "T D C(SELECT 1) Z(I)");
+    assert_eq!(answer(&[("options", "-c search_path=hr"), once]), "E(42501) Z(I)");
+    assert_eq!(
+        answer(&[("options", "-c search_path=public"), ("search_path", "hr")]),
+        "E(42501) Z(I)"
+    );
+}
+
+#[test]
+fn a_password_after_login_is_not_waited_for() {
+    let door = Door::open();
+    let mut wire = door.wire(WORKER);
+    wire.send(b"p\x3f\xff\xff\xff").unwrap();
+    assert_eq!(error(&wire.until_closed().unwrap()), "< ErrorResponse FATAL 08P01");
+}
+
+#[test]
 fn who_sends_nothing_is_not_waited_for() {
     let door = Door::with(POLICY, &["--handshake-timeout", "1s"]);
     let half = hello(&door)[..10].to_vec();

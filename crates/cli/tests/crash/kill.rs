@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use audit::{Ledger, LedgerConfig};
 use testkit::{Options, PgBox, Proxy, ProxyOptions, Random};
 
-use super::ledger::{Verdict, decisions, unrecorded, verified};
+use super::ledger::{Finding, decisions, unrecorded, verified};
 use super::load::{POLICY, agent};
 use super::tap::Tap;
 
@@ -61,15 +61,15 @@ fn round(pg: &PgBox, promise: &str, seed: u64) -> Round {
     let missing = unrecorded(&forwarded, recorded);
     assert!(missing.is_empty(), "{promise}, seed {seed}: without a record: {missing:?}");
     let torn = match verified(&door.ledger(), &door.key()) {
-        Verdict::Intact => 0,
-        Verdict::Torn => 1,
-        Verdict::Broken(said) => panic!("{promise}, seed {seed}: {said}"),
+        Finding::Intact => 0,
+        Finding::Torn => 1,
+        Finding::Broken(said) => panic!("{promise}, seed {seed}: {said}"),
     };
     // Opening it again recovers it; then it is whole.
     let recovered = Ledger::open(LedgerConfig::new(door.ledger(), door.key())).unwrap();
     assert_eq!(recovered.recovery().torn.is_some(), torn > 0, "{promise}, seed {seed}");
     drop(recovered);
-    assert_eq!(verified(&door.ledger(), &door.key()), Verdict::Intact, "{promise}, seed {seed}");
+    assert_eq!(verified(&door.ledger(), &door.key()), Finding::Intact, "{promise}, seed {seed}");
     Round { sent, forwarded: forwarded.len(), recorded: count, torn }
 }
 

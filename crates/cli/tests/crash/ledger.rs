@@ -40,7 +40,7 @@ pub(crate) fn unrecorded(forwarded: &[Forwarded], mut recorded: Decisions) -> Ve
 }
 
 /// What `verify-log` says: whether the ledger is intact, or intact but for a torn last record.
-pub(crate) fn verified(folder: &Path, key: &Path) -> Verdict {
+pub(crate) fn verified(folder: &Path, key: &Path) -> Finding {
     let arguments = [
         "verify-log",
         &folder.display().to_string(),
@@ -53,15 +53,15 @@ pub(crate) fn verified(folder: &Path, key: &Path) -> Verdict {
         run(Path::new(env!("CARGO_BIN_EXE_portcullis")), &arguments, "").unwrap();
     let answer: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
     match (code, answer["intact"].as_bool()) {
-        (0, Some(true)) => Verdict::Intact,
-        (1, Some(false)) if said.to_lowercase().contains("torn") => Verdict::Torn,
-        _ => Verdict::Broken(format!("exit {code}: {said}{trouble}")),
+        (0, Some(true)) => Finding::Intact,
+        (1, Some(false)) if said.to_lowercase().contains("torn") => Finding::Torn,
+        _ => Finding::Broken(format!("exit {code}: {said}{trouble}")),
     }
 }
 
 /// State of a ledger.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Finding {
     Intact,
     Torn,
     Broken(String),

@@ -155,6 +155,16 @@ impl Judge {
     /// The client broke the protocol in a way after which the server would end the session.
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
         let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
+        // Known by its header alone: a body of up to 1 GiB is not waited for.
+        if header.tag == ClientTag::Password {
+            return Err(Violation::client("invalid frontend message type 112"));
+        }
+        if header.tag == ClientTag::Sync && self.protocol.is_copy_flooded() {
+            return Err(Violation::client("too many Sync messages during COPY"));
+        }
+        if self.protocol.is_crowded() && is_answered(header.tag) {
+            return Ok(Taken::Wait);
+        }
         if self.protocol.is_skipping() && !ends_skipping(header.tag) {
             let here = header.frame().min(input.len());
             return Ok(Taken::Drop(here, header.frame() - here));
@@ -711,6 +721,18 @@ impl Judge {
 /// Sync ends skipping; Terminate is always heard.
 fn ends_skipping(tag: ClientTag) -> bool {
     matches!(tag, ClientTag::Sync | ClientTag::Terminate)
+}
+
+/// What the server answers, or drops with its group: waiting for room behind these ends.
+fn is_answered(tag: ClientTag) -> bool {
+    matches!(
+        tag,
+        ClientTag::Query
+            | ClientTag::Parse
+            | ClientTag::Bind
+            | ClientTag::Execute
+            | ClientTag::Close
+    )
 }
 
 fn may_stream(tag: ClientTag) -> bool {

@@ -279,8 +279,12 @@ impl Login {
         user: &str,
         guards: bool,
     ) -> (Reading, Option<String>) {
-        let last = settings.iter().rev().find(|setting| setting.name == "search_path");
+        let mut paths = settings.iter().filter(|setting| setting.name == "search_path");
+        let last = paths.next();
+        // Of several, the server takes the last one applied; the list does not keep that order.
+        let single = paths.next().is_none();
         let given = last.map(|setting| match &setting.value {
+            _ if !single => None,
             model::SettingValue::Constants(values) => match values.as_slice() {
                 [value] => sql::parse_search_path(value),
                 _ => None,

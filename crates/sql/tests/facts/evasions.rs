@@ -79,6 +79,12 @@ fn functions_are_found_wherever_grammar_puts_them() {
         "SELECT ('/etc/hostname'::text).evil",
         "SELECT f.evil FROM unnest(ARRAY['/etc/hostname']) f",
         "SELECT unnest.evil FROM unnest(ARRAY['/etc/hostname'])",
+        "SELECT \"coalesce\".evil FROM COALESCE('/etc/hostname'::text, '')",
+        "SELECT \"text\".evil FROM CAST('/etc/hostname' AS text)",
+        "SELECT \"current_user\".evil FROM current_user",
+        "CREATE OPERATOR pg_temp.### (procedure = evil, rightarg = text)",
+        "CREATE OPERATOR pg_temp.### (procedure = 'evil', rightarg = text)",
+        "CREATE AGGREGATE pg_temp.a (text) (sfunc = 'evil', stype = text)",
     ] {
         let found = functions(text);
         assert!(found.split(' ').any(|name| name == "evil"), "{text}: {found}");
@@ -451,5 +457,17 @@ fn a_renamed_or_related_table_is_named() {
     ];
     for (text, expected) in cases {
         assert_eq!(relations(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_reader_of_text_behind_another_name_is_opaque() {
+    for text in [
+        "SELECT \"coalesce\".ts_stat FROM COALESCE('select a from users'::text, '')",
+        "CREATE OPERATOR pg_temp.### (procedure = ts_stat, rightarg = text)",
+        "CREATE OPERATOR pg_temp.### (procedure = 'ts_stat', rightarg = text)",
+        "CREATE CAST (text AS ct) WITH FUNCTION ts_stat(text)",
+    ] {
+        assert_eq!(relations(text), "unknown:constant", "{text}");
     }
 }

@@ -182,3 +182,23 @@ fn a_deep_statement_still_says_what_it_is() {
     assert_eq!(facts.operation, Operation::Update);
     assert!(facts.operations.is_unknown() && facts.relations.is_unknown());
 }
+
+#[test]
+fn long_search_paths_do_not_multiply() {
+    let tables = vec!["b"; 50_000].join(",");
+    let path = vec!["a"; 50_000].join(",");
+    let text = format!("SET search_path = {path}; SELECT 1 FROM {tables}");
+    let analysis = sql::analyze(text.as_bytes(), &context(&[]));
+    let unknown = |fact: &model::Fact<Vec<model::RelationUse>>| fact.known().is_none();
+    let last = analysis.statements().last().unwrap();
+    assert!(unknown(&last.facts(&|_, _| None).relations));
+}
+
+#[test]
+fn many_branches_of_merge_read_their_join_once() {
+    let on = vec!["a = 1"; 5_000].join(" AND ");
+    let when = "WHEN MATCHED AND a = 1 THEN DELETE ".repeat(5_000);
+    let started = std::time::Instant::now();
+    sql::analyze(format!("MERGE INTO t USING u ON {on} {when}").as_bytes(), &context(&[]));
+    assert!(started.elapsed() < std::time::Duration::from_secs(3));
+}
