@@ -218,11 +218,14 @@ if command -v valgrind >/dev/null; then
   # instructions COUNT: that check executes for so many statements, none of them equal.
   instructions() {
     python3 scripts/bench/statements.py "$1" >"$WORK/$1.jsonl"
+    # Exit status 1 says that something was denied, which is meant.
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$PORTCULLIS" check --policy "$WORK/policies.yaml" \
-      --agent bench --mission measure --format jsonl "$WORK/$1.jsonl" 2>&1 >/dev/null |
-      sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+      --agent bench --mission measure --format jsonl "$WORK/$1.jsonl" 2>"$WORK/callgrind" >"$WORK/judged" || [ $? = 1 ]
+    [ "$(wc -l <"$WORK/judged")" = "$1" ] || { echo "check did not judge $1 statements" >&2; return 1; }
+    sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$WORK/callgrind"
   }
-  INSTRUCTIONS=$((($(instructions 4000) - $(instructions 2000)) / 2000))
+  more=$(instructions 4000)
+  INSTRUCTIONS=$(((more - $(instructions 2000)) / 2000))
 fi
 
 python3 scripts/bench/aims.py "$WORK/results" "$WORK/strict" "$IDLE_KIB" "${INSTRUCTIONS:--}"

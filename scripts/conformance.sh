@@ -66,9 +66,11 @@ close_door() {
 
 # Every way gets a server of its own: the suites leave roles and settings behind.
 for way in direct door; do
-  mkdir -p "$WORK/$way" "$OUTPUT/$way"
-  chmod 755 "$WORK/$way"
-  pg_start "$WORK/$way/pg" 15 max_prepared_transactions=10 max_connections=100 shared_buffers=128MB
+  mkdir -p "$OUTPUT/$way"
+  rm -rf "$WORK/server"
+  mkdir "$WORK/server"
+  chmod 755 "$WORK/server"
+  pg_start "$WORK/server/pg" 15 max_prepared_transactions=10 max_connections=100 shared_buffers=128MB
   PORT=$PG_PORT
   [ "$way" = direct ] || open_door
   for suite in $SUITES; do
