@@ -17,8 +17,8 @@ pub(crate) const OUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 pub(crate) const MAX_REPLACED_ERROR_BYTES: usize = 8 * 1024;
 /// Possible search paths of one session; beyond that its path counts as unknown.
 pub(crate) const MAX_SEARCH_PATHS: usize = 8;
-/// Statement text that a record keeps at most.
-pub(crate) const MAX_RECORDED_BYTES: usize = 64 * 1024;
+/// Statement text that a record is made of at most: all that a frame which is held can carry.
+pub(crate) const MAX_RECORDED_BYTES: usize = MAX_HELD_FRAME_BYTES;
 /// Refusals in a row that are answered at once; later ones are slowed, twice as long each time.
 pub(crate) const FREE_REFUSALS: u32 = 16;
 /// The longest that one refusal is slowed.

@@ -7,6 +7,7 @@ use model::Stage;
 use policy::{Decision, Outcome};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -29,6 +30,8 @@ pub(crate) struct Metrics {
     pub(crate) ledger_bytes: Gauge<u64, AtomicU64>,
 }
 
+type Labels = [(&'static str, &'static str); 3];
+
 const STAGES: usize = 6;
 
 const fn slot(stage: Stage) -> usize {
@@ -47,7 +50,7 @@ const STAGE_NAMES: [&str; STAGES] =
 
 impl Default for Metrics {
     fn default() -> Self {
-        let metrics = Self {
+        let mut metrics = Self {
             registry: Mutex::default(),
             allowed: Default::default(),
             denied: Default::default(),
@@ -69,19 +72,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    fn register(&self) {
-        let mut registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let outcomes = [("allow", &self.allowed), ("deny", &self.denied), ("hold", &self.held)];
+    fn register(&mut self) {
+        let registry = self.registry.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         let root = registry.sub_registry_with_prefix("portcullis");
+        let decisions = Family::<Labels, Counter>::default();
+        root.register("decisions", "Decisions made", decisions.clone());
+        let outcomes =
+            [("allow", &mut self.allowed), ("deny", &mut self.denied), ("hold", &mut self.held)];
         for (decision, counters) in outcomes {
             for (stage, counter) in STAGE_NAMES.iter().zip(counters) {
                 let labels = [("decision", decision), ("stage", *stage), ("door", "pg")];
-                let labels = labels.map(|(name, value)| (name.into(), value.into()));
-                root.sub_registry_with_labels(labels.into_iter()).register(
-                    "decisions",
-                    "Decisions made",
-                    counter.clone(),
-                );
+                *counter = decisions.get_or_create(&labels).clone();
             }
         }
         root.register("observed", "Denied and forwarded in observe mode", self.observed.clone());

@@ -139,8 +139,12 @@ impl<W: Write> Check<'_, W> {
 fn as_statement(source: &Path) -> Option<&str> {
     let text = source.to_str()?;
     let looks_like = text.contains(|char: char| char.is_whitespace() || char == ';');
+    // A file that is missing must not be judged by its name and found harmless.
+    let named_like_a_file = source.extension().is_some_and(|extension| {
+        ["sql", "jsonl", "json", "txt", "ndjson"].iter().any(|known| extension == *known)
+    });
     let absent = matches!(source.try_exists(), Ok(false) | Err(_));
-    (looks_like && absent).then_some(text)
+    (looks_like && absent && !named_like_a_file).then_some(text)
 }
 
 /// Whether the first byte that is not white space is a brace. Reads no further.
