@@ -151,7 +151,12 @@ fn attributes(observed: &Observations, found: &mut Vec<Finding>) {
 }
 
 fn membership_finding(role: &str, membership: &Membership) -> Option<Finding> {
-    let remedy = format!("REVOKE {} FROM {};", quoted(&membership.name), quoted(role));
+    let remedy = if membership.name == "pg_database_owner" {
+        // Nobody is granted this one: it follows from owning the database.
+        "ALTER DATABASE <database> OWNER TO <another role>;".to_owned()
+    } else {
+        format!("REVOKE {} FROM {};", quoted(&membership.name), quoted(role))
+    };
     if let Some((name, severity, why)) =
         PREDEFINED.iter().copied().find(|(name, ..)| *name == membership.name)
     {
