@@ -19,7 +19,7 @@ use model::{Door, Principal, Request, SqlFacts, Stage, Unknown};
 use pgwire::{Passive, StandIn};
 use policy::{Decision, Fault, Mode, Policy};
 
-use crate::limits::{MAX_BATCH, MAX_RECORDED_BYTES};
+use crate::limits::{MAX_BATCH, MAX_RECORDED_BYTES, OUT_HIGH_WATER_BYTES};
 use crate::telemetry::Metrics;
 
 /// A policy in force, with what is derived from it once.
@@ -117,8 +117,9 @@ impl Batch {
         self.bytes.is_empty() && self.judged.is_empty()
     }
 
+    /// Whether it has to leave before more joins it: what is held back reaches the server late.
     pub(crate) fn is_full(&self) -> bool {
-        self.judged.len() >= MAX_BATCH
+        self.judged.len() >= MAX_BATCH || self.bytes.len() >= OUT_HIGH_WATER_BYTES
     }
 
     /// Keeps a passive frame's place.
