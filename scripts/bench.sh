@@ -126,7 +126,7 @@ cpu() {
 }
 
 # rss PROCESS: kibibytes of memory it holds.
-rss() { sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' "/proc/$1/status"; }
+rss() { awk '$1 == "VmRSS:" { print $2; found = 1 } END { exit !found }' "/proc/$1/status"; }
 
 # metric NAME: of the door opened last.
 metric() {
@@ -191,6 +191,7 @@ HOLDER=$!
 BEFORE=$(rss "${PROCESS[idle]}")
 echo go >"$WORK/idle.go"
 for _ in $(seq 300); do [ -e "$WORK/idle" ] && break; sleep 0.1; done
+[ -e "$WORK/idle" ] || { echo "$IDLE idle sessions could not be opened" >&2; exit 1; }
 AFTER=$(rss "${PROCESS[idle]}")
 kill "$HOLDER" 2>/dev/null || true
 wait "$HOLDER" 2>/dev/null || true
@@ -200,15 +201,15 @@ close_door idle
 # strict: nothing is forwarded before its record is on the disk.
 open_door strict strict
 FSYNC_US=$(python3 scripts/bench/fsync.py "$WORK")
-printf '\nstrict, prepared, one fsync of 1 KiB takes %s us here\n%7s %9s %14s %15s\n' "$FSYNC_US" clients tps "of ideal" "fsyncs/decision"
+printf '\nstrict, prepared, one fsync of 1 KiB takes %s us here\n%7s %9s %14s %15s\n' "$FSYNC_US" clients tps "of ideal" "fsyncs/record"
 for clients in $CLIENTS; do
-  synced=$(metric portcullis_ledger_fsyncs)
+  synced=$(metric portcullis_ledger_fsyncs) records=$(metric portcullis_ledger_records)
   run strict prepared "$clients"
-  synced=$(($(metric portcullis_ledger_fsyncs) - synced))
+  synced=$(($(metric portcullis_ledger_fsyncs) - synced)) records=$(($(metric portcullis_ledger_records) - records))
   base=$(awk -v c="$clients" '$1 == "prepared" && $2 == c && $3 == "direct" { print $5 }' "$WORK/results")
   ideal=$(awk -v c="$clients" -v f="$FSYNC_US" -v d="${base:-0}" 'BEGIN { print 1000000 * c / (f + d) }')
   echo "$clients $TPS $ideal" >>"$WORK/strict"
-  awk -v c="$clients" -v t="$TPS" -v i="$ideal" -v s="$synced" -v n="$COUNT" \
+  awk -v c="$clients" -v t="$TPS" -v i="$ideal" -v s="$synced" -v n="$records" \
     'BEGIN { printf "%7d %9.0f %13.0f%% %15.3f\n", c, t, 100 * t / i, s / n }'
 done
 close_door strict

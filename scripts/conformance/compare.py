@@ -39,6 +39,8 @@ def refusals():
 # What differs from run to run even on the same server.
 NOISE = [
     (re.compile(r"(?<=port \")\d+(?=\")|(?<=port )\d+"), "PORT"),
+    # The servers of the two ways listen on ports of their own.
+    (re.compile(r"(?<= port )( +\| )\d+"), r"\1PORT"),
     (re.compile(r"\b\d+ (bytes|kB|MB)\b"), "SIZE"),
 ]
 
