@@ -695,12 +695,12 @@ mod tests {
     fn a_cut_tail_without_its_checkpoint_is_found() {
         let folder = Folder::new();
         let key = written(&folder, 9);
-        let segment = folder.segments().pop().unwrap();
-        let text = fs::read_to_string(&segment).unwrap();
+        let path = folder.segments().pop().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let kept: String = text.split_inclusive('\n').take(5).collect();
-        fs::write(&segment, kept).unwrap();
-        let chain = segment.file_name().unwrap().to_str().unwrap()[..8].to_owned();
-        fs::remove_file(segment.with_file_name(format!("{chain}.checkpoint"))).unwrap();
+        fs::write(&path, kept).unwrap();
+        let (chain, _) = segment::parse(&path).unwrap();
+        fs::remove_file(segment::checkpoint_path(path.parent().unwrap(), chain)).unwrap();
         assert_eq!(found(&folder, Some(&key)).0, BrokenKind::BadCheckpoint);
         assert_eq!(found(&folder, None).0, BrokenKind::BadCheckpoint);
     }
