@@ -27,6 +27,10 @@ impl Folder {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("portcullis-audit-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
+        // A run that was killed may have left one of the same name.
+        if path.exists() {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
