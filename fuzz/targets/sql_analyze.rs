@@ -26,6 +26,7 @@ fuzz_target!(
                 _ => Encoding::Unknown,
             },
             standard_conforming_strings: first & 8 == 0,
+            catalog: None,
         };
         let analysis = sql::analyze(text, &context);
         assert!(!analysis.statements().is_empty());

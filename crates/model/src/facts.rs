@@ -33,6 +33,12 @@ pub enum Unknown {
     NotConstant,
     /// The parser produced something that we have no rule for.
     UnknownStatement,
+    /// No catalog says what exists.
+    NoCatalog,
+    /// The catalog does not have what the statement names.
+    NotInCatalog,
+    /// The catalog is older than it may be, or definitions have changed since.
+    StaleCatalog,
 }
 
 impl<T> Fact<T> {
@@ -134,6 +140,62 @@ pub struct SettingUse {
     pub value: SettingValue,
 }
 
+/// What a column is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnRole {
+    /// Its values go into a result, a target list at any depth, or a row that is written.
+    Output,
+    /// WHERE, HAVING, LIMIT, a function in FROM, a condition of MERGE or ON CONFLICT.
+    Filter,
+    /// ON, USING, NATURAL.
+    Join,
+    /// ORDER BY, GROUP BY, DISTINCT ON, a window.
+    Order,
+    /// INSERT, UPDATE, MERGE or COPY writes it.
+    Write,
+}
+
+/// One use of a column, as the server would resolve it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ColumnUse {
+    /// The relation's schema.
+    pub schema: String,
+    /// The relation.
+    pub relation: String,
+    /// The column; `None` where only rows as such are used (`count(*)`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// What for.
+    pub role: ColumnRole,
+    /// Not named by the statement: behind a view, a child or a parent of what it names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reached: bool,
+}
+
+/// What a function may do, as its definition declares it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Volatility {
+    /// Depends on its arguments alone.
+    Immutable,
+    /// May read, and answers the same within a statement.
+    Stable,
+    /// May do anything.
+    Volatile,
+}
+
+/// A function that a statement may call: by name, or behind an operator, a cast or a type.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallUse {
+    /// The function's schema.
+    pub schema: String,
+    /// The function.
+    pub name: String,
+    /// The laxest of the overloads that may be meant.
+    pub volatility: Volatility,
+}
+
 /// Access to the database server's own files and programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -174,6 +236,22 @@ pub struct SqlFacts {
     /// Server files and programs. Sorted, unique.
     #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub server_access: Fact<Vec<ServerAccess>>,
+    /// Columns, resolved against the catalog. Sorted, unique.
+    #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
+    pub columns: Fact<Vec<ColumnUse>>,
+    /// Functions, resolved against the catalog: also those of operators, casts and types where
+    /// these are not built in. Sorted, unique.
+    #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
+    pub calls: Fact<Vec<CallUse>>,
+}
+
+/// What a record leaves out: nobody asked a catalog.
+const fn no_catalog<T>() -> Fact<T> {
+    Fact::Unknown(Unknown::NoCatalog)
+}
+
+const fn is_without_catalog<T>(fact: &Fact<T>) -> bool {
+    matches!(fact, Fact::Unknown(Unknown::NoCatalog))
 }
 
 impl SqlFacts {
@@ -189,6 +267,8 @@ impl SqlFacts {
             settings: Fact::Known(Vec::new()),
             unfiltered: Fact::Known(Vec::new()),
             server_access: Fact::Known(Vec::new()),
+            columns: no_catalog(),
+            calls: no_catalog(),
         }
     }
 
@@ -209,6 +289,8 @@ impl SqlFacts {
             settings: Fact::Unknown(why),
             unfiltered: Fact::Unknown(why),
             server_access: Fact::Unknown(why),
+            columns: Fact::Unknown(why),
+            calls: Fact::Unknown(why),
         }
     }
 
@@ -221,6 +303,8 @@ impl SqlFacts {
         self.settings.absorb(&inner.settings);
         self.unfiltered.absorb(&inner.unfiltered);
         self.server_access.absorb(&inner.server_access);
+        self.columns.absorb(&inner.columns);
+        self.calls.absorb(&inner.calls);
     }
 
     /// The first cause of an unknown fact, if there is one.

@@ -12,7 +12,8 @@ mod resource;
 
 pub use action::{Category, Operation, TransactionStep};
 pub use facts::{
-    Fact, ServerAccess, SettingChange, SettingUse, SettingValue, SqlFacts, Unfiltered, Unknown,
+    CallUse, ColumnRole, ColumnUse, Fact, ServerAccess, SettingChange, SettingUse, SettingValue,
+    SqlFacts, Unfiltered, Unknown, Volatility,
 };
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, Stage};

@@ -218,7 +218,10 @@ fn unparsable(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
             | Unknown::OpaqueCode
             | Unknown::UnresolvedName
             | Unknown::NotConstant
-            | Unknown::UnknownStatement => continue,
+            | Unknown::UnknownStatement
+            | Unknown::NoCatalog
+            | Unknown::NotInCatalog
+            | Unknown::StaleCatalog => continue,
         };
         reasons.add(Reason::of(code));
     }
@@ -381,6 +384,9 @@ fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reason {
         Unknown::UnknownStatement => Reason::of(ReasonCode::UnrecognizedOperation),
         Unknown::OpaqueCode => opaque(fact, "opaque_code", facts),
         Unknown::NotConstant => opaque(fact, "not_constant", facts),
+        Unknown::NoCatalog => opaque(fact, "no_catalog", facts),
+        Unknown::NotInCatalog => opaque(fact, "not_in_catalog", facts),
+        Unknown::StaleCatalog => opaque(fact, "stale_catalog", facts),
     }
 }
 

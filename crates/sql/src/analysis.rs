@@ -12,7 +12,7 @@ use model::{Operation, SettingChange, SqlFacts, Unknown};
 use crate::context::{Context, Encoding, SearchPaths};
 use crate::findings::Findings;
 use crate::walk::{self, Environment};
-use crate::{limits, ops, parse};
+use crate::{limits, ops, parse, resolved as catalogued};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -250,7 +250,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         }
         let root = raw.stmt();
         let found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
-        let statement = resolved(root, found, &names);
+        let statement = resolved(root, found, &names, &paths.context(), &nodes_left);
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
@@ -267,11 +267,16 @@ fn resolved(
     root: parse::Node<'_>,
     mut found: Findings,
     names: &HashMap<NameRef, Arc<SqlFacts>>,
+    context: &Context<'_>,
+    nodes_left: &Cell<usize>,
 ) -> Statement {
     let mut references = std::mem::take(&mut found.references);
-    let effects = std::mem::take(&mut found.effects);
+    let mut effects = std::mem::take(&mut found.effects);
+    let texts = std::mem::take(&mut found.texts);
     let operation = ops::operation(root).unwrap_or(Operation::Unknown);
     let mut facts = found.into_facts(operation, ops::transaction_step(root));
+    catalogued::complete(&mut facts, root, &texts, context, nodes_left);
+    hand_on(&mut effects, &facts);
     references.sort_unstable();
     references.dedup();
     references.retain(|reference| match names.get(reference) {
@@ -284,6 +289,19 @@ fn resolved(
     let mut statement = Statement { facts, references, effects, range: 0..0 };
     statement.admit_path_change();
     statement
+}
+
+/// What runs later under a name uses what its definition names.
+fn hand_on(effects: &mut [Effect], facts: &SqlFacts) {
+    for effect in effects {
+        if let Effect::Prepare { facts: later, .. } | Effect::Declare { facts: later, .. } = effect
+        {
+            let mut defined = SqlFacts::clone(later);
+            defined.columns.clone_from(&facts.columns);
+            defined.calls.clone_from(&facts.calls);
+            *later = Arc::new(defined);
+        }
+    }
 }
 
 /// The search paths that may be in force as the submission proceeds.

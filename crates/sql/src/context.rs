@@ -1,5 +1,7 @@
 //! What the session tells analysis: how the server would read this text.
 
+use crate::catalog::Catalog;
+
 /// The `search_path` values that may be in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SearchPaths<'a> {
@@ -21,7 +23,7 @@ pub enum Encoding {
 }
 
 /// What the session tells analysis. Cheap to build per call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// Where unqualified names are looked up.
     pub search_paths: SearchPaths<'a>,
@@ -29,4 +31,6 @@ pub struct Context<'a> {
     pub encoding: Encoding,
     /// Whether a backslash in `'…'` is an ordinary character.
     pub standard_conforming_strings: bool,
+    /// What exists in the database; without it columns and calls are unknown.
+    pub catalog: Option<&'a Catalog>,
 }

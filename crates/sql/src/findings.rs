@@ -70,6 +70,8 @@ pub(crate) struct Findings {
     pub(crate) server_access: Gathered<ServerAccess>,
     pub(crate) references: Vec<NameRef>,
     pub(crate) effects: Vec<Effect>,
+    /// SQL texts that it runs, or keeps to be run.
+    pub(crate) texts: Vec<String>,
     /// The statement runs SQL text that one of its arguments holds.
     pub(crate) runs_text: bool,
     /// The statement changes `search_path` while it runs.
@@ -97,6 +99,7 @@ impl Findings {
         self.server_access.merge(inner.server_access);
         self.references.extend(inner.references);
         self.effects.extend(inner.effects);
+        self.texts.extend(inner.texts);
         self.runs_text |= inner.runs_text;
         self.moves_path |= inner.moves_path;
     }
@@ -111,6 +114,7 @@ impl Findings {
         self.functions.merge(inner.functions);
         self.settings.merge(inner.settings);
         self.references.extend(inner.references);
+        self.texts.extend(inner.texts);
     }
 
     /// The facts of a statement of kind `operation`.
@@ -133,6 +137,8 @@ impl Findings {
             settings: self.settings.finish(),
             unfiltered: self.unfiltered.finish(),
             server_access: self.server_access.finish(),
+            columns: Fact::Unknown(Unknown::NoCatalog),
+            calls: Fact::Unknown(Unknown::NoCatalog),
         }
     }
 }

@@ -11,6 +11,7 @@
 mod analysis;
 pub mod builtin;
 mod calls;
+pub mod catalog;
 mod children;
 mod context;
 mod ddl;
@@ -24,6 +25,7 @@ mod parse;
 mod parts;
 mod predicate;
 mod resolve;
+mod resolved;
 mod routine;
 mod scope;
 mod settings;

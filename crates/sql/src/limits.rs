@@ -26,3 +26,9 @@ pub const MAX_PREDICATE_NODES: usize = 10_000;
 
 /// Most search paths that may be in force at one place of a submission; above it, any may be.
 pub const MAX_PATHS: usize = 16;
+
+/// Deepest nesting of queries, joins and FROM items that name resolution follows.
+pub const MAX_QUERY_DEPTH: u32 = 100;
+
+/// Most views behind views, and children of children, that are followed.
+pub const MAX_REACH: usize = 10_000;

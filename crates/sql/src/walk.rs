@@ -118,7 +118,7 @@ pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Finding
 
 /// Walks a text that a statement holds and runs.
 pub(crate) fn text(text: &str, environment: Environment<'_>) -> Findings {
-    let mut found = Findings::default();
+    let mut found = Findings { texts: vec![text.to_owned()], ..Findings::default() };
     let environment = Environment { texts_deep: environment.texts_deep + 1, ..environment };
     if environment.texts_deep > limits::MAX_NESTED_TEXTS {
         found.opaque(Unknown::TooComplex);

@@ -51,6 +51,7 @@ impl Reading {
             },
             encoding: self.encoding,
             standard_conforming_strings: self.conforming,
+            catalog: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) fn context(paths: &[Vec<String>]) -> Context<'_> {
         search_paths: SearchPaths::Possible(paths),
         encoding: Encoding::Utf8,
         standard_conforming_strings: true,
+        catalog: None,
     }
 }
 

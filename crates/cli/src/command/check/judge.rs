@@ -89,6 +89,7 @@ impl<'a> Judge<'a> {
             search_paths: SearchPaths::Possible(&self.paths),
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
+            catalog: None,
         };
         let analysis = sql::analyze(text, &context);
         let mut outcome = Outcome::Allow;

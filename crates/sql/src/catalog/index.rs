@@ -1,0 +1,206 @@
+//! An immutable index over a snapshot.
+//!
+//! Invariant: every OID and name that a lookup gives belongs to the one snapshot.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::{Cast, FORMAT, Function, Oid, Operator, Relation, Snapshot, Type};
+
+/// A catalog, ready to be asked.
+pub struct Catalog {
+    snapshot: Snapshot,
+    schemas: HashSet<Box<str>>,
+    relations: Names,
+    relations_by_oid: HashMap<Oid, u32>,
+    children: HashMap<Oid, Vec<Oid>>,
+    functions: Names,
+    functions_by_oid: HashMap<Oid, u32>,
+    operators: Names,
+    types: Names,
+    types_by_oid: HashMap<Oid, u32>,
+    casts_to: HashMap<Oid, Vec<u32>>,
+}
+
+/// By name: positions in the snapshot's list, which is sorted by name and schema.
+#[derive(Debug, Default)]
+struct Names(Vec<u32>);
+
+impl Names {
+    fn of<T>(rows: &[T], key: impl Fn(&T) -> (&str, &str)) -> Self {
+        let mut order: Vec<u32> = (0..).take(rows.len()).collect();
+        order.sort_by(|a, b| {
+            let row = |at: &u32| usize::try_from(*at).ok().and_then(|at| rows.get(at)).map(&key);
+            row(a).cmp(&row(b))
+        });
+        Self(order)
+    }
+
+    fn find<'r, T>(
+        &'r self,
+        rows: &'r [T],
+        wanted: (&str, &str),
+        key: fn(&T) -> (&str, &str),
+    ) -> impl Iterator<Item = &'r T> {
+        let row = |at: &u32| usize::try_from(*at).ok().and_then(|at| rows.get(at));
+        let start = self.0.partition_point(|at| row(at).is_some_and(|row| key(row) < wanted));
+        let rest = self.0.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|at| row(at).is_some_and(|row| key(row) == wanted));
+        rest.get(..count)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(move |at| usize::try_from(*at).ok().and_then(|at| rows.get(at)))
+    }
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogError(String);
+
+impl fmt::Display for CatalogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CatalogError {}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog")
+            .field("database", &self.snapshot.database)
+            .field("server_version", &self.snapshot.server_version)
+            .field("relations", &self.snapshot.relations.len())
+            .field("functions", &self.snapshot.functions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Catalog {
+    /// Indexes a snapshot.
+    ///
+    /// # Errors
+    /// Its format is another one, or two relations share a name or an OID.
+    pub fn from_snapshot(snapshot: Snapshot) -> Result<Self, CatalogError> {
+        if snapshot.format != FORMAT {
+            return Err(CatalogError(format!(
+                "the catalog has format {}, and this version reads format {FORMAT}: write it again \
+                 with `portcullis catalog dump`",
+                snapshot.format
+            )));
+        }
+        let relations = Names::of(&snapshot.relations, relation_key);
+        let relations_by_oid = by_oid(&snapshot.relations, |row| row.oid);
+        if relations_by_oid.len() != snapshot.relations.len() {
+            return Err(CatalogError("two relations of the catalog share an oid".to_owned()));
+        }
+        let mut children: HashMap<Oid, Vec<Oid>> = HashMap::new();
+        for relation in &snapshot.relations {
+            for parent in &relation.parents {
+                children.entry(*parent).or_default().push(relation.oid);
+            }
+        }
+        let mut casts_to: HashMap<Oid, Vec<u32>> = HashMap::new();
+        for (at, cast) in (0..).zip(&snapshot.casts) {
+            casts_to.entry(cast.target).or_default().push(at);
+        }
+        Ok(Self {
+            schemas: snapshot.schemas.iter().cloned().collect(),
+            relations,
+            relations_by_oid,
+            children,
+            functions: Names::of(&snapshot.functions, function_key),
+            functions_by_oid: by_oid(&snapshot.functions, |row| row.oid),
+            operators: Names::of(&snapshot.operators, operator_key),
+            types: Names::of(&snapshot.types, type_key),
+            types_by_oid: by_oid(&snapshot.types, |row| row.oid),
+            casts_to,
+            snapshot,
+        })
+    }
+
+    /// What it was made from.
+    pub const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// `server_version_num` of the server that it is of.
+    pub const fn server_version(&self) -> u32 {
+        self.snapshot.server_version
+    }
+
+    /// Whether there is such a schema.
+    pub fn has_schema(&self, name: &str) -> bool {
+        self.schemas.contains(name)
+    }
+
+    /// The relation of that name.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.find(&self.snapshot.relations, (name, schema), relation_key).next()
+    }
+
+    /// The relation of that OID.
+    pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
+        at(&self.snapshot.relations, self.relations_by_oid.get(&oid))
+    }
+
+    /// What inherits from it directly, or is a partition of it.
+    pub fn children(&self, oid: Oid) -> &[Oid] {
+        self.children.get(&oid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Every function of that name, whatever its arguments.
+    pub fn functions(&self, schema: &str, name: &str) -> impl Iterator<Item = &Function> {
+        self.functions.find(&self.snapshot.functions, (name, schema), function_key)
+    }
+
+    /// The function of that OID.
+    pub fn function_by_oid(&self, oid: Oid) -> Option<&Function> {
+        at(&self.snapshot.functions, self.functions_by_oid.get(&oid))
+    }
+
+    /// Every operator of that name, whatever its operands.
+    pub fn operators(&self, schema: &str, name: &str) -> impl Iterator<Item = &Operator> {
+        self.operators.find(&self.snapshot.operators, (name, schema), operator_key)
+    }
+
+    /// The type of that name.
+    pub fn type_named(&self, schema: &str, name: &str) -> Option<&Type> {
+        self.types.find(&self.snapshot.types, (name, schema), type_key).next()
+    }
+
+    /// The type of that OID.
+    pub fn type_by_oid(&self, oid: Oid) -> Option<&Type> {
+        at(&self.snapshot.types, self.types_by_oid.get(&oid))
+    }
+
+    /// Every cast to that type.
+    pub fn casts_to(&self, target: Oid) -> impl Iterator<Item = &Cast> {
+        let casts = self.casts_to.get(&target).into_iter().flatten();
+        casts.filter_map(|position| at(&self.snapshot.casts, Some(position)))
+    }
+}
+
+fn at<'r, T>(rows: &'r [T], position: Option<&u32>) -> Option<&'r T> {
+    usize::try_from(*position?).ok().and_then(|position| rows.get(position))
+}
+
+fn by_oid<T>(rows: &[T], oid: impl Fn(&T) -> Oid) -> HashMap<Oid, u32> {
+    rows.iter().map(oid).zip(0..).collect()
+}
+
+fn relation_key(row: &Relation) -> (&str, &str) {
+    (&row.name, &row.schema)
+}
+
+fn function_key(row: &Function) -> (&str, &str) {
+    (&row.name, &row.schema)
+}
+
+fn operator_key(row: &Operator) -> (&str, &str) {
+    (&row.name, &row.schema)
+}
+
+fn type_key(row: &Type) -> (&str, &str) {
+    (&row.name, &row.schema)
+}

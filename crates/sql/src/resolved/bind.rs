@@ -1,0 +1,301 @@
+//! From a resolution to facts: OIDs to names, calls to functions, every possible search path.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use model::{
+    Access, CallUse, ColumnRole, ColumnUse, Fact, RelationName, RelationUse, Schemas, SqlFacts,
+    Unknown, Volatility,
+};
+
+use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use};
+use crate::catalog::{self, Catalog, Function, Oid, Relation};
+use crate::context::{Context, SearchPaths};
+use crate::parse::{self, Node};
+
+/// Completes `facts` of the statement `root`, which also runs `texts`, with what the catalog says.
+pub(crate) fn complete(
+    facts: &mut SqlFacts,
+    root: Node<'_>,
+    texts: &[String],
+    context: &Context<'_>,
+    left: &Cell<usize>,
+) {
+    let Some(catalog) = context.catalog else { return };
+    let found = match context.search_paths {
+        SearchPaths::Unknown => Err(Unknown::NotConstant),
+        SearchPaths::Possible(paths) => {
+            pin_relations(facts, catalog, paths);
+            let relations = facts.relations.known().map(Vec::as_slice);
+            let mut bound = Bound::new(catalog, left);
+            paths
+                .iter()
+                .try_for_each(|path| bound.path(root, texts, path, relations))
+                .and_then(|()| bound.finish())
+        }
+    };
+    match found {
+        Ok((columns, calls)) => {
+            facts.columns = Fact::Known(columns);
+            facts.calls = Fact::Known(calls);
+        }
+        Err(why) => {
+            facts.columns = Fact::Unknown(why);
+            facts.calls = Fact::Unknown(why);
+        }
+    }
+}
+
+/// A relation that every possible path finds in the same schema is in that schema.
+fn pin_relations(facts: &mut SqlFacts, catalog: &Catalog, paths: &[Vec<String>]) {
+    let Fact::Known(relations) = &mut facts.relations else { return };
+    for used in relations.iter_mut() {
+        let Schemas::Paths(_) = &used.relation.schemas else { continue };
+        let mut found = paths.iter().map(|path| lookup(catalog, path, &used.relation));
+        let first = found.next().flatten();
+        if let Some(first) = first
+            && found.all(|other| other.is_some_and(|other| other.oid == first.oid))
+        {
+            used.relation.schemas = Schemas::Named(first.schema.clone().into());
+        }
+    }
+    relations.sort_unstable();
+    relations.dedup();
+}
+
+fn lookup<'c>(
+    catalog: &'c Catalog,
+    path: &[String],
+    relation: &RelationName,
+) -> Option<&'c Relation> {
+    match &relation.schemas {
+        Schemas::Named(schema) => catalog.relation(schema, &relation.name),
+        Schemas::Paths(_) => {
+            let left = Cell::new(0);
+            let resolver = Resolver::new(catalog, path, &left);
+            resolver.on_path(|schema| catalog.relation(schema, &relation.name))
+        }
+        Schemas::Unknown => None,
+    }
+}
+
+struct Bound<'a> {
+    catalog: &'a Catalog,
+    left: &'a Cell<usize>,
+    uses: BTreeSet<Use>,
+    calls: BTreeSet<CallUse>,
+}
+
+impl<'a> Bound<'a> {
+    const fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
+        Self { catalog, left, uses: BTreeSet::new(), calls: BTreeSet::new() }
+    }
+
+    /// Everything under one search path.
+    fn path(
+        &mut self,
+        root: Node<'_>,
+        texts: &[String],
+        path: &[String],
+        relations: Option<&[RelationUse]>,
+    ) -> Resolved<()> {
+        let mut resolver = Resolver::new(self.catalog, path, self.left);
+        resolver.statement(root)?;
+        let touched = resolver.touched;
+        self.take(touched, path)?;
+        for text in texts {
+            let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+            for raw in tree.statements() {
+                let mut resolver = Resolver::new(self.catalog, path, self.left);
+                resolver.statement(raw.stmt())?;
+                let touched = resolver.touched;
+                self.take(touched, path)?;
+            }
+        }
+        self.named_otherwise(relations.unwrap_or_default(), path)
+    }
+
+    fn take(&mut self, touched: Touched, path: &[String]) -> Resolved<()> {
+        self.uses.extend(touched.uses);
+        for call in &touched.calls {
+            self.call(call, path)?;
+        }
+        Ok(())
+    }
+
+    /// A relation that only a text names (`'users'::regclass`, `table_to_xml`) counts whole.
+    fn named_otherwise(&mut self, relations: &[RelationUse], path: &[String]) -> Resolved<()> {
+        for used in relations {
+            let Some(relation) = lookup(self.catalog, path, &used.relation) else {
+                match used.access {
+                    // What it makes does not exist yet.
+                    Access::Define => continue,
+                    Access::Read | Access::Write => return Err(Unknown::NotInCatalog),
+                }
+            };
+            if self.uses.iter().any(|used| used.relation == relation.oid) {
+                continue;
+            }
+            let role = match used.access {
+                Access::Read => ColumnRole::Output,
+                Access::Write | Access::Define => ColumnRole::Write,
+            };
+            let columns = relation.columns.iter().map(|column| Part::Column(column.number));
+            self.uses.extend(columns.chain([Part::Any]).map(|part| Use {
+                relation: relation.oid,
+                part,
+                role,
+            }));
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, call: &Call, path: &[String]) -> Resolved<()> {
+        match call {
+            Call::Function(schema, name, count) => {
+                self.function((schema.as_deref(), name), *count, path)
+            }
+            Call::Operator(schema, name) => self.operator((schema.as_deref(), name), path),
+            Call::Cast(schema, name) => {
+                self.cast((schema.as_deref(), name), path);
+                Ok(())
+            }
+        }
+    }
+
+    /// Every overload that may be meant: those that take so many arguments, else all.
+    fn function(
+        &mut self,
+        (schema, name): (Option<&str>, &str),
+        count: usize,
+        path: &[String],
+    ) -> Resolved<()> {
+        let catalog = self.catalog;
+        let schemas = schemas(schema, path);
+        let all: Vec<&Function> =
+            schemas.iter().flat_map(|schema| catalog.functions(schema, name)).collect();
+        let fits = |function: &&&Function| {
+            let most = function.arguments.len();
+            let least = most.saturating_sub(usize::from(function.defaults));
+            function.variadic || (least..=most).contains(&count)
+        };
+        let fitting: Vec<&Function> = all.iter().filter(fits).copied().collect();
+        let candidates = if fitting.is_empty() { all } else { fitting };
+        if candidates.is_empty() {
+            let is_type = schemas.iter().any(|schema| catalog.type_named(schema, name).is_some());
+            // `f(x)` with one argument is also PostgreSQL for `x.f` and for a cast.
+            if is_type {
+                self.cast((schema, name), path);
+            } else if count != 1 {
+                return Err(Unknown::NotInCatalog);
+            }
+        }
+        candidates.into_iter().for_each(|function| self.calls(function));
+        Ok(())
+    }
+
+    fn operator(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
+        let names: &[&str] = match name {
+            "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC" => {
+                &["<", "<=", ">", ">="]
+            }
+            other => &[other],
+        };
+        for name in names {
+            let mut found = false;
+            for schema in schemas(schema, path) {
+                for operator in self.catalog.operators(schema, name) {
+                    found = true;
+                    self.hidden(operator.function);
+                }
+            }
+            // `!=` is `<>` by the grammar; anything else unknown is an error of the server.
+            if !found {
+                return Err(Unknown::NotInCatalog);
+            }
+        }
+        Ok(())
+    }
+
+    /// Casting to a type may call its functions, and those of casts to it.
+    fn cast(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) {
+        let catalog = self.catalog;
+        let found =
+            schemas(schema, path).into_iter().find_map(|schema| catalog.type_named(schema, name));
+        let Some(target) = found else { return };
+        let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
+        for function in casts.chain(target.functions.iter().copied()) {
+            self.hidden(function);
+        }
+    }
+
+    /// A function that no text names counts where it is not built in.
+    fn hidden(&mut self, oid: Oid) {
+        if let Some(function) = self.catalog.function_by_oid(oid)
+            && &*function.schema != "pg_catalog"
+        {
+            self.calls(function);
+        }
+    }
+
+    fn calls(&mut self, function: &Function) {
+        let volatility = match function.volatility {
+            catalog::Volatility::Immutable => Volatility::Immutable,
+            catalog::Volatility::Stable => Volatility::Stable,
+            catalog::Volatility::Volatile => Volatility::Volatile,
+        };
+        self.calls.insert(CallUse {
+            schema: function.schema.clone().into(),
+            name: function.name.clone().into(),
+            volatility,
+        });
+    }
+
+    fn finish(self) -> Resolved<(Vec<ColumnUse>, Vec<CallUse>)> {
+        let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
+        let mut columns = BTreeSet::new();
+        for (uses, reached) in [(&self.uses, false), (&behind, true)] {
+            for used in uses {
+                columns.insert(self.column(*used, reached)?);
+            }
+        }
+        let mut calls: Vec<CallUse> = self.calls.into_iter().collect();
+        // Of one function's overloads the laxest counts; they are sorted by name, then volatility.
+        calls.reverse();
+        calls.dedup_by(|next, kept| next.schema == kept.schema && next.name == kept.name);
+        calls.reverse();
+        Ok((columns.into_iter().collect(), calls))
+    }
+
+    fn column(&self, used: Use, reached: bool) -> Resolved<ColumnUse> {
+        let relation = self.catalog.relation_by_oid(used.relation).ok_or(Unknown::NotInCatalog)?;
+        let column = match used.part {
+            Part::Any => None,
+            Part::Column(number) => {
+                let stored = relation.columns.iter().find(|column| column.number == number);
+                let system = SYSTEM_COLUMNS.iter().find(|(_, system)| *system == number);
+                let name = stored.map(|column| &*column.name).or(system.map(|(name, _)| *name));
+                Some(name.ok_or(Unknown::NotInCatalog)?.to_owned())
+            }
+        };
+        Ok(ColumnUse {
+            schema: relation.schema.clone().into(),
+            relation: relation.name.clone().into(),
+            column,
+            role: used.role,
+            reached,
+        })
+    }
+}
+
+/// Where a name is looked up, in order.
+fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
+    match schema {
+        Some(schema) => vec![schema],
+        None => {
+            let listed = path.iter().any(|schema| schema == "pg_catalog");
+            let first = (!listed).then_some("pg_catalog");
+            first.into_iter().chain(path.iter().map(String::as_str)).collect()
+        }
+    }
+}

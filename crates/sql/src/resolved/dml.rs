@@ -1,0 +1,253 @@
+//! INSERT, UPDATE, DELETE and MERGE: what they write, read and return.
+//!
+//! Source: the privileges that PostgreSQL's pages on the four commands ask for.
+
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::from::{Place, item_of};
+use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
+use crate::catalog::Relation;
+use crate::parse::{CastNodeList, Node, nodes, raw};
+
+impl<'a> Resolver<'a> {
+    pub(super) fn insert(
+        &mut self,
+        insert: &'a nodes::InsertStmt,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let ctes = self.with(insert.with_clause(), ctes)?;
+        let (relation, item) = self.target_item(insert.relation())?;
+        self.used(relation.oid, Part::Any, ColumnRole::Write)?;
+        let around = Rc::new(Namespace::default());
+        let width = match insert.select_stmt() {
+            Node::None => Some(0),
+            source => {
+                let outputs = self.query(source, None, ctes)?;
+                (!outputs.open).then_some(outputs.columns.len())
+            }
+        };
+        if insert.cols().is_empty() {
+            let count = width.unwrap_or(usize::MAX);
+            for column in relation.columns.iter().take(count) {
+                self.used(relation.oid, Part::Column(column.number), ColumnRole::Write)?;
+            }
+        }
+        for column in insert.cols() {
+            let Node::ResTarget(column) = column else { return Err(Unknown::UnknownStatement) };
+            self.written(relation, column)?;
+            self.expressions(column.indirection(), &around, ctes, ColumnRole::Filter)?;
+        }
+        if let Some(conflict) = insert.on_conflict_clause() {
+            self.on_conflict(conflict, (relation, &item), ctes)?;
+        }
+        self.returning(insert.returning_clause(), (relation, vec![item]), ctes)
+    }
+
+    fn on_conflict(
+        &mut self,
+        conflict: &'a nodes::OnConflictClause,
+        (relation, item): (&'a Relation, &Item<'a>),
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        let own = Rc::new(Namespace { items: vec![item.clone()], outer: None });
+        if let Some(infer) = conflict.infer() {
+            for element in infer.index_elems() {
+                let Node::IndexElem(element) = element else {
+                    return Err(Unknown::UnknownStatement);
+                };
+                if let Some(name) = element.name() {
+                    self.column_named(relation, name, ColumnRole::Filter)?;
+                }
+                self.expression(element.expr(), &own, ctes, ColumnRole::Filter)?;
+            }
+            self.expression(infer.where_clause(), &own, ctes, ColumnRole::Filter)?;
+            if infer.conname().is_some() {
+                // Which columns the constraint covers is not followed.
+                self.used_whole(relation, ColumnRole::Filter)?;
+            }
+        }
+        let excluded = Item {
+            name: Some("excluded"),
+            columns: Columns::Derived(Rc::new(names_of(relation))),
+            bare: false,
+            visible: false,
+            rows: Rc::from([]),
+        };
+        let both = Rc::new(Namespace { items: vec![item.clone(), excluded], outer: None });
+        self.assignments(conflict.target_list(), relation, &both, ctes)?;
+        self.expression(conflict.where_clause(), &both, ctes, ColumnRole::Filter)
+    }
+
+    pub(super) fn update(
+        &mut self,
+        update: &'a nodes::UpdateStmt,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let ctes = self.with(update.with_clause(), ctes)?;
+        let (relation, item) = self.target_item(update.relation())?;
+        self.used(relation.oid, Part::Any, ColumnRole::Write)?;
+        let mut place = Place { outer: None, ctes, left: Vec::new() };
+        self.from_clause(update.from_clause(), &mut place)?;
+        let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
+        let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
+        self.assignments(update.target_list(), relation, &namespace, ctes)?;
+        self.expression(update.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.returning(update.returning_clause(), (relation, items), ctes)
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        delete: &'a nodes::DeleteStmt,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let ctes = self.with(delete.with_clause(), ctes)?;
+        let (relation, item) = self.target_item(delete.relation())?;
+        self.used(relation.oid, Part::Any, ColumnRole::Write)?;
+        let mut place = Place { outer: None, ctes, left: Vec::new() };
+        self.from_clause(delete.using_clause(), &mut place)?;
+        let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
+        let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
+        self.expression(delete.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.returning(delete.returning_clause(), (relation, items), ctes)
+    }
+
+    pub(super) fn merge_into(
+        &mut self,
+        merge: &'a nodes::MergeStmt,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let ctes = self.with(merge.with_clause(), ctes)?;
+        let (relation, item) = self.target_item(merge.relation())?;
+        self.used(relation.oid, Part::Any, ColumnRole::Write)?;
+        let place = Place { outer: None, ctes, left: Vec::new() };
+        let source = self.from_item(merge.source_relation(), &place)?;
+        let items: Vec<Item<'a>> = std::iter::once(item).chain(source.iter().cloned()).collect();
+        let both = Rc::new(Namespace { items: items.clone(), outer: None });
+        let source = Rc::new(Namespace { items: source, outer: None });
+        self.expression(merge.join_condition(), &both, ctes, ColumnRole::Join)?;
+        for when in merge.merge_when_clauses() {
+            self.merge_branch(when, relation, (&both, &source), ctes)?;
+        }
+        self.returning(merge.returning_clause(), (relation, items), ctes)
+    }
+
+    fn merge_branch(
+        &mut self,
+        when: &'a nodes::MergeWhenClause,
+        relation: &'a Relation,
+        (both, source): (&Rc<Namespace<'a>>, &Rc<Namespace<'a>>),
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        let inserts = when.command_type == raw::CmdType::CMD_INSERT;
+        let by_target = when.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_TARGET;
+        let namespace = if inserts || by_target { source } else { both };
+        self.expression(when.condition(), namespace, ctes, ColumnRole::Filter)?;
+        if !inserts {
+            for target in when.target_list() {
+                let Node::ResTarget(target) = target else {
+                    return Err(Unknown::UnknownStatement);
+                };
+                self.assignment(target, relation, namespace, ctes)?;
+            }
+            return Ok(());
+        }
+        if when.target_list().is_empty() {
+            for column in relation.columns.iter().take(when.values().len()) {
+                self.used(relation.oid, Part::Column(column.number), ColumnRole::Write)?;
+            }
+        }
+        for target in when.target_list() {
+            let Node::ResTarget(target) = target else { return Err(Unknown::UnknownStatement) };
+            self.written(relation, target)?;
+            self.expressions(target.indirection(), namespace, ctes, ColumnRole::Filter)?;
+        }
+        self.expressions(when.values(), namespace, ctes, ColumnRole::Output)
+    }
+
+    fn assignments(
+        &mut self,
+        list: &'a CastNodeList<nodes::ResTarget>,
+        relation: &'a Relation,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        for target in list {
+            self.assignment(target, relation, namespace, ctes)?;
+        }
+        Ok(())
+    }
+
+    /// `c = expression`: what is assigned flows into a row, so it counts as output.
+    fn assignment(
+        &mut self,
+        target: &'a nodes::ResTarget,
+        relation: &'a Relation,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        self.written(relation, target)?;
+        self.expressions(target.indirection(), namespace, ctes, ColumnRole::Filter)?;
+        self.expression(target.val(), namespace, ctes, ColumnRole::Output)
+    }
+
+    fn written(&mut self, relation: &Relation, target: &nodes::ResTarget) -> Resolved<()> {
+        self.column_named(relation, target.name().unwrap_or_default(), ColumnRole::Write)
+    }
+
+    pub(super) fn column_named(
+        &mut self,
+        relation: &Relation,
+        name: &str,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        let stored = relation.columns.iter().find(|column| *column.name == *name);
+        let system = || SYSTEM_COLUMNS.iter().find(|(system, _)| *system == name);
+        let number = stored.map(|column| column.number).or_else(|| system().map(|(_, n)| *n));
+        let number = number.ok_or(Unknown::NotInCatalog)?;
+        self.used(relation.oid, Part::Column(number), role)
+    }
+
+    fn target_item(&self, var: Option<&'a nodes::RangeVar>) -> Resolved<(&'a Relation, Item<'a>)> {
+        let var = var.ok_or(Unknown::UnknownStatement)?;
+        let relation = self.relation(var)?;
+        Ok((relation, item_of(relation, var)))
+    }
+
+    /// RETURNING, with `old` and `new` (or what they are called here) in scope by name.
+    fn returning(
+        &mut self,
+        clause: Option<&'a nodes::ReturningClause>,
+        (relation, mut items): (&'a Relation, Vec<Item<'a>>),
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let Some(clause) = clause else { return Ok(Outputs::default()) };
+        let named = clause.options().iter().filter_map(nodes::ReturningOption::value);
+        for name in named.chain(["old", "new"]) {
+            items.push(Item {
+                name: Some(name),
+                columns: Columns::Stored(relation, Rc::from([])),
+                bare: false,
+                visible: false,
+                rows: Rc::from([relation]),
+            });
+        }
+        let namespace = Rc::new(Namespace { items, outer: None });
+        let mut outputs = Outputs::default();
+        for target in clause.exprs() {
+            let Node::ResTarget(target) = target else { return Err(Unknown::UnknownStatement) };
+            let found = self.target(target, &namespace, ctes)?;
+            outputs.open |= found.open;
+            outputs.columns.extend(found.columns);
+        }
+        Ok(outputs)
+    }
+}
+
+/// A relation's column names, without any use of them.
+fn names_of(relation: &Relation) -> Outputs<'_> {
+    let columns = relation.columns.iter().map(|column| Output::named(&column.name)).collect();
+    Outputs { columns, open: false }
+}

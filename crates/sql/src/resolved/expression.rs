@@ -1,0 +1,209 @@
+//! Expressions: column references, calls, sub-selects.
+//!
+//! Invariant: iterative over the expression itself; only a sub-select goes a level deeper.
+
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::namespace::{CteScope, Found, Namespace};
+use super::{Call, Resolved, Resolver};
+use crate::catalog::Function;
+use crate::children::each_child;
+use crate::parse::{Node, NodeList, nodes};
+use crate::resolve::{Qualified, strings, type_names};
+
+impl<'a> Resolver<'a> {
+    pub(super) fn expressions(
+        &mut self,
+        list: &'a NodeList,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        for node in list {
+            self.expression(node, namespace, ctes, role)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that an expression reads and calls.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "nodes without a meaning of their own: `each_child` is the total table"
+    )]
+    pub(super) fn expression(
+        &mut self,
+        root: Node<'a>,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        if matches!(root, Node::None) {
+            return Ok(());
+        }
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend(1)?;
+            match node {
+                Node::ColumnRef(column) => self.column(column, namespace, role)?,
+                Node::SelectStmt(_) => {
+                    self.query(node, Some(Rc::clone(namespace)), ctes)?;
+                }
+                other => {
+                    self.note_call(other);
+                    each_child(other, &mut |child| stack.push(child));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a node calls beside what it holds.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other nodes call nothing by name")]
+    fn note_call(&mut self, node: Node<'a>) {
+        match node {
+            Node::FuncCall(call) => {
+                if let Some(written) = Qualified::of_list(call.funcname()) {
+                    let schema = written.schema.map(str::to_owned);
+                    let count = call.args().len();
+                    let call = Call::Function(schema, written.name.to_owned(), count);
+                    self.touched.calls.insert(call);
+                }
+            }
+            Node::A_Expr(expression) => self.operator(expression.name()),
+            Node::SubLink(link) => self.operator(link.oper_name()),
+            Node::SortBy(sort) => self.operator(sort.use_op()),
+            Node::TypeName(name) => {
+                let names = type_names(name);
+                if let Some(written) = Qualified::of(&names) {
+                    let schema = written.schema.map(str::to_owned);
+                    self.touched.calls.insert(Call::Cast(schema, written.name.to_owned()));
+                }
+            }
+            Node::A_Indirection(indirection) => {
+                // `(x).f` is PostgreSQL for `f(x)`.
+                for name in strings(indirection.indirection()) {
+                    self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn operator(&mut self, name: &'a NodeList) {
+        if let Some(written) = Qualified::of_list(name) {
+            let schema = written.schema.map(str::to_owned);
+            self.touched.calls.insert(Call::Operator(schema, written.name.to_owned()));
+        }
+    }
+
+    fn column(
+        &mut self,
+        column: &'a nodes::ColumnRef,
+        namespace: &Rc<Namespace<'a>>,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        let names = strings(column.fields());
+        let star = names.len() < column.fields().len();
+        if star {
+            return self.row_star(&names, namespace, role);
+        }
+        match names.as_slice() {
+            [] => Err(Unknown::NotInCatalog),
+            [name] => self.bare_column(name, namespace, role),
+            [table, name] => self.qualified(None, table, name, (namespace, role)),
+            [.., schema, table, name] => {
+                self.qualified(Some(schema), table, name, (namespace, role))
+            }
+        }
+    }
+
+    /// A column of the innermost level that has one of that name, else a whole row.
+    fn bare_column(
+        &mut self,
+        name: &str,
+        namespace: &Rc<Namespace<'a>>,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        let (found, perhaps) = namespace.column(name);
+        if !found.is_empty() {
+            for found in found {
+                self.use_found(found, role)?;
+            }
+            return Ok(());
+        }
+        match namespace.item(None, name).cloned() {
+            Some(item) => self.use_row(&item, role),
+            None if perhaps => Ok(()),
+            None => Err(Unknown::NotInCatalog),
+        }
+    }
+
+    /// `t.c`: a column, or PostgreSQL for `c(t)`.
+    fn qualified(
+        &mut self,
+        schema: Option<&str>,
+        table: &str,
+        name: &str,
+        (namespace, role): (&Rc<Namespace<'a>>, ColumnRole),
+    ) -> Resolved<()> {
+        let Some(item) = namespace.item(schema, table).cloned() else {
+            return Err(Unknown::NotInCatalog);
+        };
+        match item.find(name) {
+            found @ (Found::Stored(..) | Found::Derived(_)) => self.use_found(found, role),
+            Found::Perhaps => {
+                self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                Ok(())
+            }
+            Found::Not => {
+                self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                self.use_row(&item, role)
+            }
+        }
+    }
+
+    /// `t.*` inside an expression: the row, or all its columns.
+    fn row_star(
+        &mut self,
+        names: &[&str],
+        namespace: &Rc<Namespace<'a>>,
+        role: ColumnRole,
+    ) -> Resolved<()> {
+        let found = match names {
+            [] => {
+                for item in namespace.items.iter().filter(|item| item.visible) {
+                    self.use_all(item, role)?;
+                }
+                return Ok(());
+            }
+            [name] => namespace.item(None, name),
+            [.., schema, name] => namespace.item(Some(schema), name),
+        };
+        let Some(item) = found.cloned() else { return Err(Unknown::NotInCatalog) };
+        self.use_row(&item, role)?;
+        self.use_all(&item, role).map(|_outputs| ())
+    }
+
+    /// Every function that a written name may mean.
+    pub(super) fn functions_named(
+        &self,
+        written: Qualified<'a>,
+    ) -> impl Iterator<Item = &'a Function> {
+        let schemas: Vec<&str> = match written.schema {
+            Some(schema) => vec![schema],
+            None => {
+                let listed = self.path.iter().any(|schema| schema == "pg_catalog");
+                let first = (!listed).then_some("pg_catalog");
+                first.into_iter().chain(self.path.iter().map(String::as_str)).collect()
+            }
+        };
+        let catalog = self.catalog;
+        schemas
+            .into_iter()
+            .flat_map(move |schema| catalog.functions(schema, written.name))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}

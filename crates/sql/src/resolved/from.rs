@@ -1,0 +1,398 @@
+//! FROM: what each item yields, and which names it brings into scope.
+
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::figure;
+use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::{Part, Resolved, Resolver};
+use crate::catalog::{FunctionKind, Relation, TypeKind};
+use crate::parse::{Node, NodeList, nodes};
+use crate::resolve::{Qualified, strings};
+
+/// Where FROM items stand.
+#[derive(Clone)]
+pub(super) struct Place<'a> {
+    /// What is around the query.
+    pub(super) outer: Option<Rc<Namespace<'a>>>,
+    /// CTEs in scope.
+    pub(super) ctes: CteScope,
+    /// Items to the left, which LATERAL sees.
+    pub(super) left: Vec<Item<'a>>,
+}
+
+impl<'a> Place<'a> {
+    fn lateral(&self) -> Rc<Namespace<'a>> {
+        Rc::new(Namespace { items: self.left.clone(), outer: self.outer.clone() })
+    }
+
+    fn around(&self, lateral: bool) -> Option<Rc<Namespace<'a>>> {
+        if lateral { Some(self.lateral()) } else { self.outer.clone() }
+    }
+}
+
+impl<'a> Resolver<'a> {
+    /// A FROM clause: every item in order, each LATERAL one with those before it in scope.
+    pub(super) fn from_clause(
+        &mut self,
+        clause: &'a NodeList,
+        place: &mut Place<'a>,
+    ) -> Resolved<()> {
+        for node in clause {
+            let items = self.from_item(node, place)?;
+            place.left.extend(items);
+        }
+        Ok(())
+    }
+
+    /// One item: the names that it brings.
+    pub(super) fn from_item(
+        &mut self,
+        node: Node<'a>,
+        place: &Place<'a>,
+    ) -> Resolved<Vec<Item<'a>>> {
+        self.spend(1)?;
+        self.deeper(|this| this.from_node(node, place))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else stands in FROM: unknown")]
+    fn from_node(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
+        match node {
+            Node::RangeVar(var) => Ok(vec![self.from_relation(var, place)?]),
+            Node::RangeSubselect(sub) => {
+                let outer = place.around(sub.lateral);
+                let outputs = self.query(sub.subquery(), outer, place.ctes)?;
+                Ok(vec![derived(outputs, sub.alias(), None)])
+            }
+            Node::RangeFunction(function) => Ok(vec![self.from_function(function, place)?]),
+            Node::RangeTableFunc(function) => Ok(vec![self.from_xml(function, place)?]),
+            Node::JsonTable(table) => Ok(vec![self.from_json(table, place)?]),
+            Node::RangeTableSample(sample) => {
+                let namespace = place.lateral();
+                self.expressions(sample.args(), &namespace, place.ctes, ColumnRole::Filter)?;
+                self.expression(sample.repeatable(), &namespace, place.ctes, ColumnRole::Filter)?;
+                self.from_item(sample.relation(), place)
+            }
+            Node::JoinExpr(join) => self.from_join(join, place),
+            _ => Err(Unknown::UnknownStatement),
+        }
+    }
+
+    fn from_relation(&mut self, var: &'a nodes::RangeVar, place: &Place<'a>) -> Resolved<Item<'a>> {
+        let name = var.relname().unwrap_or_default();
+        if var.schemaname().is_none()
+            && let Some(outputs) = self.cte(place.ctes, name)
+        {
+            return Ok(derived(Outputs::clone(&outputs), var.alias(), Some(name)));
+        }
+        let relation = self.relation(var)?;
+        self.used(relation.oid, Part::Any, ColumnRole::Output)?;
+        Ok(item_of(relation, var))
+    }
+
+    /// A function: its columns by declared list, by the catalog, or a single one of its own name.
+    fn from_function(
+        &mut self,
+        range: &'a nodes::RangeFunction,
+        place: &Place<'a>,
+    ) -> Resolved<Item<'a>> {
+        let namespace = place.lateral();
+        let mut outputs = Outputs::default();
+        let only = range.functions().len() == 1;
+        let alias = range.alias();
+        let mut name = None;
+        for entry in range.functions() {
+            let (call, declared) = parts(entry);
+            self.expression(call, &namespace, place.ctes, ColumnRole::Filter)?;
+            let figured = figure::of(call);
+            name = name.or(Some(figured));
+            let scalar = match alias.and_then(nodes::Alias::aliasname) {
+                Some(alias) if only => alias,
+                Some(_) | None => figured,
+            };
+            if range.coldeflist().is_empty() && declared.is_none_or(NodeList::is_empty) {
+                let found = self.function_outputs(call, scalar);
+                outputs.columns.extend(found.columns);
+                outputs.open |= found.open;
+            }
+            let declared = declared.into_iter().flatten();
+            outputs.columns.extend(declared.filter_map(|node| definition(node)));
+        }
+        for column in range.coldeflist() {
+            outputs.columns.push(Output::named(column.colname().unwrap_or_default()));
+        }
+        if range.ordinality {
+            outputs.columns.push(Output::named("ordinality"));
+        }
+        Ok(derived(outputs, alias, name))
+    }
+
+    /// What a function in FROM yields, judged by every function that the name may mean.
+    fn function_outputs(&self, call: Node<'a>, scalar: &'a str) -> Outputs<'a> {
+        let one = Outputs { columns: vec![Output::named(scalar)], open: false };
+        let Node::FuncCall(call) = call else { return one };
+        let Some(written) = Qualified::of_list(call.funcname()) else { return one };
+        let mut answer: Option<Vec<&'a str>> = None;
+        for function in self.functions_named(written) {
+            if matches!(function.kind, FunctionKind::Procedure) {
+                continue;
+            }
+            let names: Vec<&'a str> = if function.outputs.is_empty() {
+                match self.row_of(function.returns) {
+                    Some(relation) => relation.columns.iter().map(|column| &*column.name).collect(),
+                    None if self.is_opaque_row(function.returns) => {
+                        return Outputs { columns: Vec::new(), open: true };
+                    }
+                    None => vec![scalar],
+                }
+            } else if function.outputs.len() == 1 {
+                // A single OUT column is a scalar: an alias of the function names it.
+                let own = function.outputs.first().map_or(scalar, |(name, _)| &**name);
+                vec![if own.is_empty() { scalar } else { own }]
+            } else {
+                function.outputs.iter().map(|(name, _)| &**name).collect()
+            };
+            match &answer {
+                None => answer = Some(names),
+                Some(before) if *before == names => {}
+                Some(_) => return Outputs { columns: Vec::new(), open: true },
+            }
+        }
+        match answer {
+            None => Outputs { columns: Vec::new(), open: true },
+            Some(names) => {
+                Outputs { columns: names.into_iter().map(Output::named).collect(), open: false }
+            }
+        }
+    }
+
+    /// The relation whose rows have this type, through domains and arrays.
+    fn row_of(&self, oid: crate::catalog::Oid) -> Option<&'a Relation> {
+        let found = self.catalog.type_by_oid(oid)?;
+        match found.kind {
+            TypeKind::Composite(relation) => self.catalog.relation_by_oid(relation),
+            TypeKind::Domain(base) => match self.catalog.type_by_oid(base)?.kind {
+                TypeKind::Composite(relation) => self.catalog.relation_by_oid(relation),
+                TypeKind::Base
+                | TypeKind::Domain(_)
+                | TypeKind::Enum
+                | TypeKind::Range
+                | TypeKind::Multirange
+                | TypeKind::Pseudo => None,
+            },
+            TypeKind::Base
+            | TypeKind::Enum
+            | TypeKind::Range
+            | TypeKind::Multirange
+            | TypeKind::Pseudo => None,
+        }
+    }
+
+    /// `record`, `anyelement` and their like: the shape depends on the call.
+    fn is_opaque_row(&self, oid: crate::catalog::Oid) -> bool {
+        self.catalog.type_by_oid(oid).is_none_or(|found| {
+            matches!(found.kind, TypeKind::Pseudo | TypeKind::Domain(_)) && &*found.name != "void"
+        })
+    }
+
+    fn from_xml(
+        &mut self,
+        range: &'a nodes::RangeTableFunc,
+        place: &Place<'a>,
+    ) -> Resolved<Item<'a>> {
+        let namespace = place.lateral();
+        let role = ColumnRole::Filter;
+        self.expression(range.docexpr(), &namespace, place.ctes, role)?;
+        self.expression(range.rowexpr(), &namespace, place.ctes, role)?;
+        self.expressions(range.namespaces(), &namespace, place.ctes, role)?;
+        let mut outputs = Outputs::default();
+        for column in range.columns() {
+            self.expression(column.colexpr(), &namespace, place.ctes, role)?;
+            self.expression(column.coldefexpr(), &namespace, place.ctes, role)?;
+            outputs.columns.push(Output::named(column.colname().unwrap_or_default()));
+        }
+        Ok(derived(outputs, range.alias(), Some("xmltable")))
+    }
+
+    fn from_json(&mut self, table: &'a nodes::JsonTable, place: &Place<'a>) -> Resolved<Item<'a>> {
+        let namespace = place.lateral();
+        self.expression(Node::JsonTable(table), &namespace, place.ctes, ColumnRole::Filter)?;
+        let mut outputs = Outputs::default();
+        let mut waiting: Vec<&'a nodes::JsonTableColumn> = table.columns().iter().collect();
+        waiting.reverse();
+        while let Some(column) = waiting.pop() {
+            self.spend(1)?;
+            let nested: Vec<_> = column.columns().iter().filter_map(json_column).collect();
+            if nested.is_empty() {
+                outputs.columns.push(Output::named(column.name().unwrap_or_default()));
+            }
+            waiting.extend(nested.into_iter().rev());
+        }
+        Ok(derived(outputs, table.alias(), Some("json_table")))
+    }
+
+    /// A join: both sides' names, and columns in which USING ones are one.
+    fn from_join(
+        &mut self,
+        join: &'a nodes::JoinExpr,
+        place: &Place<'a>,
+    ) -> Resolved<Vec<Item<'a>>> {
+        let mut left = self.from_item(join.larg(), place)?;
+        let mut beside = place.clone();
+        beside.left.extend(left.iter().cloned());
+        let mut right = self.from_item(join.rarg(), &beside)?;
+        let shared = self.shared_columns(join, &left, &right);
+        let merged = self.merge(&shared, &left, &right)?;
+        let columns = joined(merged.clone(), &shared, &left, &right);
+        let rows: Rc<[_]> =
+            left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
+        let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
+        let inside = Namespace { items: items.clone(), outer: place.outer.clone() };
+        self.expression(join.quals(), &Rc::new(inside), place.ctes, ColumnRole::Join)?;
+        for item in &mut items {
+            item.visible = false;
+        }
+        if let Some(alias) = join.join_using_alias().and_then(nodes::Alias::aliasname) {
+            items.push(Item {
+                name: Some(alias),
+                columns: Columns::Derived(Rc::new(Outputs { columns: merged, open: false })),
+                bare: false,
+                visible: false,
+                rows: Rc::from([]),
+            });
+        }
+        if let Some(alias) = join.alias() {
+            let outputs = columns.renamed(alias.colnames());
+            return Ok(vec![Item {
+                name: alias.aliasname(),
+                columns: Columns::Derived(Rc::new(outputs)),
+                bare: false,
+                visible: true,
+                rows,
+            }]);
+        }
+        items.push(Item {
+            name: None,
+            columns: Columns::Derived(Rc::new(columns)),
+            bare: false,
+            visible: true,
+            rows,
+        });
+        Ok(items)
+    }
+
+    /// The names of USING or NATURAL.
+    fn shared_columns(
+        &self,
+        join: &'a nodes::JoinExpr,
+        left: &[Item<'a>],
+        right: &[Item<'a>],
+    ) -> Vec<&'a str> {
+        if !join.is_natural {
+            return join.using_clause().iter().filter_map(nodes::String::sval).collect();
+        }
+        let right: Vec<Outputs<'a>> = visible(right).map(Item::outputs).collect();
+        visible(left)
+            .flat_map(|item| item.outputs().columns)
+            .map(|output| output.name)
+            .filter(|name| right.iter().any(|side| side.columns.iter().any(|r| r.name == *name)))
+            .collect()
+    }
+
+    fn merge(
+        &mut self,
+        shared: &[&'a str],
+        left: &[Item<'a>],
+        right: &[Item<'a>],
+    ) -> Resolved<Vec<Output<'a>>> {
+        let mut merged = Vec::new();
+        for name in shared {
+            let mut targets = Vec::new();
+            for side in [left, right] {
+                let columns = visible(side).flat_map(|item| item.outputs().columns);
+                targets.extend(
+                    columns.filter(|output| output.name == *name).flat_map(|o| o.targets.to_vec()),
+                );
+            }
+            for (relation, number) in &targets {
+                self.used(*relation, Part::Column(*number), ColumnRole::Join)?;
+            }
+            merged.push(Output { name, targets: Rc::from(targets) });
+        }
+        Ok(merged)
+    }
+}
+
+fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> {
+    items.iter().filter(|item| item.visible)
+}
+
+fn joined<'a>(
+    merged: Vec<Output<'a>>,
+    shared: &[&str],
+    left: &[Item<'a>],
+    right: &[Item<'a>],
+) -> Outputs<'a> {
+    let mut outputs = Outputs { columns: merged, open: false };
+    for item in visible(left).chain(visible(right)) {
+        let found = item.outputs();
+        outputs.open |= found.open;
+        let own = found.columns.into_iter().filter(|output| !shared.contains(&output.name));
+        outputs.columns.extend(own);
+    }
+    outputs
+}
+
+/// A stored relation under the name that the statement gives it.
+pub(super) fn item_of<'a>(relation: &'a Relation, var: &'a nodes::RangeVar) -> Item<'a> {
+    let alias = var.alias();
+    let renamed = alias.map(|alias| strings(alias.colnames())).unwrap_or_default();
+    Item {
+        name: alias.and_then(nodes::Alias::aliasname).or_else(|| var.relname()),
+        columns: Columns::Stored(relation, Rc::from(renamed)),
+        bare: alias.is_none(),
+        visible: true,
+        rows: Rc::from([relation]),
+    }
+}
+
+fn derived<'a>(
+    outputs: Outputs<'a>,
+    alias: Option<&'a nodes::Alias>,
+    name: Option<&'a str>,
+) -> Item<'a> {
+    let outputs = match alias {
+        Some(alias) => outputs.renamed(alias.colnames()),
+        None => outputs,
+    };
+    Item {
+        name: alias.and_then(nodes::Alias::aliasname).or(name),
+        columns: Columns::Derived(Rc::new(outputs)),
+        bare: false,
+        visible: true,
+        rows: Rc::from([]),
+    }
+}
+
+/// `ROWS FROM` items are lists of a call and its column definitions.
+fn parts(entry: Node<'_>) -> (Node<'_>, Option<&NodeList>) {
+    let Node::NodeList(list) = entry else { return (entry, None) };
+    let mut nodes = list.iter();
+    let call = nodes.next().unwrap_or(Node::None);
+    let declared = match nodes.next() {
+        Some(Node::NodeList(declared)) => Some(declared),
+        Some(_) | None => None,
+    };
+    (call, declared)
+}
+
+fn definition(node: Node<'_>) -> Option<Output<'_>> {
+    let Node::ColumnDef(column) = node else { return None };
+    Some(Output::named(column.colname().unwrap_or_default()))
+}
+
+fn json_column(node: Node<'_>) -> Option<&nodes::JsonTableColumn> {
+    let Node::JsonTableColumn(column) = node else { return None };
+    Some(column)
+}

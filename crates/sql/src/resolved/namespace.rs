@@ -1,0 +1,237 @@
+//! What a name can mean at one place: FROM items, from the inside out, and CTEs.
+//!
+//! Source: PostgreSQL documentation, "Column References", "LATERAL Subqueries", "WITH Queries".
+
+use std::rc::Rc;
+
+use model::ColumnRole;
+
+use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
+use crate::catalog::{Oid, Relation};
+use crate::parse::NodeList;
+use crate::resolve::strings;
+
+/// An output column of something that is not a stored relation.
+#[derive(Debug, Clone)]
+pub(super) struct Output<'a> {
+    pub(super) name: &'a str,
+    /// The stored columns that it *is*, seen through joins only: a use of it is a use of them.
+    pub(super) targets: Rc<[(Oid, i16)]>,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn named(name: &'a str) -> Self {
+        Self { name, targets: Rc::from([]) }
+    }
+}
+
+/// The columns that something yields.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outputs<'a> {
+    pub(super) columns: Vec<Output<'a>>,
+    /// There may be more, whose names are not known.
+    pub(super) open: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// With the first columns renamed as an alias list says.
+    pub(super) fn renamed(mut self, names: &'a NodeList) -> Self {
+        for (column, name) in self.columns.iter_mut().zip(strings(names)) {
+            column.name = name;
+        }
+        self
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Columns<'a> {
+    /// Of a stored relation, the first ones renamed.
+    Stored(&'a Relation, Rc<[&'a str]>),
+    /// Of anything else.
+    Derived(Rc<Outputs<'a>>),
+}
+
+/// One name in a FROM clause.
+#[derive(Debug, Clone)]
+pub(super) struct Item<'a> {
+    /// What a qualifier says to mean it; `None` for a join without alias.
+    pub(super) name: Option<&'a str>,
+    pub(super) columns: Columns<'a>,
+    /// Written without an alias, so that `schema.name` means it, too.
+    pub(super) bare: bool,
+    /// Whether unqualified names and `*` find its columns.
+    pub(super) visible: bool,
+    /// Stored relations whose rows a reference to its whole row reads.
+    pub(super) rows: Rc<[&'a Relation]>,
+}
+
+/// FROM items in scope, and what is around them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Namespace<'a> {
+    pub(super) items: Vec<Item<'a>>,
+    pub(super) outer: Option<Rc<Namespace<'a>>>,
+}
+
+/// A place in the tree of CTE names: one more than the index of the innermost; 0 is none.
+pub(super) type CteScope = usize;
+
+#[derive(Debug)]
+pub(super) struct Cte<'a> {
+    pub(super) name: &'a str,
+    pub(super) outputs: Rc<Outputs<'a>>,
+    pub(super) outer: CteScope,
+}
+
+/// Where a name was found.
+pub(super) enum Found<'a> {
+    /// A column of a stored relation.
+    Stored(&'a Relation, i16),
+    /// A column of something derived; these stored columns are the same.
+    Derived(Rc<[(Oid, i16)]>),
+    /// Nowhere, though an item may have more columns than are known.
+    Perhaps,
+    /// Nowhere.
+    Not,
+}
+
+impl<'a> Item<'a> {
+    pub(super) fn find(&self, name: &str) -> Found<'a> {
+        match &self.columns {
+            Columns::Stored(relation, renamed) => stored(relation, renamed, name),
+            Columns::Derived(outputs) => {
+                match outputs.columns.iter().find(|output| output.name == name) {
+                    Some(output) => Found::Derived(Rc::clone(&output.targets)),
+                    None if outputs.open => Found::Perhaps,
+                    None => Found::Not,
+                }
+            }
+        }
+    }
+
+    /// Its columns, in order, as outputs.
+    pub(super) fn outputs(&self) -> Outputs<'a> {
+        match &self.columns {
+            Columns::Stored(relation, renamed) => {
+                let names = renamed.iter().copied().map(Some).chain(std::iter::repeat(None));
+                let columns = relation.columns.iter().zip(names).map(|(column, renamed)| Output {
+                    name: renamed.unwrap_or(&column.name),
+                    targets: Rc::from([(relation.oid, column.number)]),
+                });
+                Outputs { columns: columns.collect(), open: false }
+            }
+            Columns::Derived(outputs) => Outputs::clone(outputs),
+        }
+    }
+
+    fn answers(&self, schema: Option<&str>, name: &str) -> bool {
+        match schema {
+            None => self.name == Some(name),
+            Some(schema) => {
+                self.bare
+                    && matches!(&self.columns, Columns::Stored(relation, _)
+                        if *relation.schema == *schema && *relation.name == *name)
+            }
+        }
+    }
+}
+
+fn stored<'a>(relation: &'a Relation, renamed: &[&str], name: &str) -> Found<'a> {
+    let position = renamed.iter().position(|new| *new == name).or_else(|| {
+        let behind = relation.columns.iter().skip(renamed.len());
+        behind.clone().position(|column| *column.name == *name).map(|at| at + renamed.len())
+    });
+    if let Some(column) = position.and_then(|at| relation.columns.get(at)) {
+        return Found::Stored(relation, column.number);
+    }
+    match SYSTEM_COLUMNS.iter().find(|(system, _)| *system == name) {
+        Some((_, number)) if relation.kind.has_system_columns() => Found::Stored(relation, *number),
+        Some(_) | None => Found::Not,
+    }
+}
+
+impl<'a> Namespace<'a> {
+    pub(super) fn inside(outer: Option<Rc<Self>>) -> Self {
+        Self { items: Vec::new(), outer }
+    }
+
+    /// The levels, from the inside out.
+    fn levels(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |level| level.outer.as_deref())
+    }
+
+    /// The item that a qualifier means: the innermost of that name.
+    pub(super) fn item(&self, schema: Option<&str>, name: &str) -> Option<&Item<'a>> {
+        self.levels().find_map(|level| level.items.iter().find(|item| item.answers(schema, name)))
+    }
+
+    /// The columns that an unqualified name may mean: those of the innermost level that has one.
+    /// More than one is ambiguous to the server; all are given. The flag says that an item whose
+    /// columns are not all known was passed by.
+    pub(super) fn column(&self, name: &str) -> (Vec<Found<'a>>, bool) {
+        let mut perhaps = false;
+        for level in self.levels() {
+            let mut found = Vec::new();
+            for item in level.items.iter().filter(|item| item.visible) {
+                match item.find(name) {
+                    Found::Not => {}
+                    Found::Perhaps => perhaps = true,
+                    hit @ (Found::Stored(..) | Found::Derived(_)) => found.push(hit),
+                }
+            }
+            if !found.is_empty() {
+                return (found, perhaps);
+            }
+        }
+        (Vec::new(), perhaps)
+    }
+
+    /// Whether the innermost level itself has a column of that name.
+    pub(super) fn has_own_column(&self, name: &str) -> bool {
+        self.items
+            .iter()
+            .filter(|item| item.visible)
+            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(_)))
+    }
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn cte(&self, mut scope: CteScope, name: &str) -> Option<Rc<Outputs<'a>>> {
+        while let Some(cte) = scope.checked_sub(1).and_then(|index| self.ctes.get(index)) {
+            if cte.name == name {
+                return Some(Rc::clone(&cte.outputs));
+            }
+            scope = cte.outer;
+        }
+        None
+    }
+
+    pub(super) fn use_found(&mut self, found: Found<'a>, role: ColumnRole) -> Resolved<()> {
+        match found {
+            Found::Stored(relation, number) => self.used(relation.oid, Part::Column(number), role),
+            Found::Derived(targets) => {
+                for (relation, number) in targets.iter() {
+                    self.used(*relation, Part::Column(*number), role)?;
+                }
+                Ok(())
+            }
+            Found::Perhaps | Found::Not => Ok(()),
+        }
+    }
+
+    /// A reference to a whole row.
+    pub(super) fn use_row(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<()> {
+        for relation in item.rows.iter() {
+            self.used_whole(relation, role)?;
+        }
+        Ok(())
+    }
+
+    /// All columns of an item, as `*` reads them.
+    pub(super) fn use_all(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<Outputs<'a>> {
+        let outputs = item.outputs();
+        for output in &outputs.columns {
+            self.use_found(Found::Derived(Rc::clone(&output.targets)), role)?;
+        }
+        Ok(outputs)
+    }
+}

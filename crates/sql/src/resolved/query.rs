@@ -1,0 +1,438 @@
+//! Queries: WITH, set operations, VALUES, and the clauses of a SELECT in the order in which the
+//! server analyses them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::from::Place;
+use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
+use super::{Part, Resolved, Resolver, Use, figure};
+use crate::children::each_child;
+use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
+use crate::resolve::strings;
+
+/// How a key that is a bare name is looked up first (PostgreSQL documentation, "SELECT", "GROUP BY
+/// Clause" and "ORDER BY Clause").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// ORDER BY and DISTINCT ON: the name of an output column.
+    Output,
+    /// GROUP BY: a column of FROM.
+    Input,
+}
+
+impl<'a> Resolver<'a> {
+    /// A query that stands anywhere: what it yields.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is a query: unknown")]
+    pub(super) fn query(
+        &mut self,
+        node: Node<'a>,
+        outer: Option<Rc<Namespace<'a>>>,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        self.spend(1)?;
+        self.deeper(|this| match node {
+            Node::SelectStmt(select) => this.select(select, outer, ctes),
+            Node::InsertStmt(insert) => this.insert(insert, ctes),
+            Node::UpdateStmt(update) => this.update(update, ctes),
+            Node::DeleteStmt(delete) => this.delete(delete, ctes),
+            Node::MergeStmt(merge) => this.merge_into(merge, ctes),
+            _ => Err(Unknown::UnknownStatement),
+        })
+    }
+
+    /// The branches of a set operation one after the other: a chain of them may be long.
+    fn select(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Option<Rc<Namespace<'a>>>,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let mut waiting = vec![(select, ctes)];
+        let mut first = None;
+        while let Some((select, ctes)) = waiting.pop() {
+            self.spend(1)?;
+            let ctes = self.with(select.with_clause(), ctes)?;
+            if select.op == raw::SetOperation::SETOP_NONE {
+                let outputs = self.branch(select, outer.clone(), ctes)?;
+                first.get_or_insert(outputs);
+                continue;
+            }
+            let around = Rc::new(Namespace::inside(outer.clone()));
+            self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
+            self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
+            waiting.extend(select.rarg().map(|branch| (branch, ctes)));
+            waiting.extend(select.larg().map(|branch| (branch, ctes)));
+        }
+        Ok(first.unwrap_or_default())
+    }
+
+    /// The names that WITH brings, seen by what follows.
+    pub(super) fn with(
+        &mut self,
+        with: Option<&'a nodes::WithClause>,
+        mut scope: CteScope,
+    ) -> Resolved<CteScope> {
+        let Some(with) = with else { return Ok(scope) };
+        let mut ctes: Vec<&'a nodes::CommonTableExpr> = with.ctes().iter().collect();
+        if with.recursive {
+            ctes = self.in_order(ctes)?;
+        }
+        for cte in ctes {
+            let outputs = match (with.recursive, cte.ctequery()) {
+                (true, Node::SelectStmt(select)) => self.recursive(cte, select, scope)?,
+                (_, query) => self.query(query, None, scope)?,
+            };
+            scope = self.add_cte(cte, named(cte, outputs), scope);
+        }
+        Ok(scope)
+    }
+
+    fn add_cte(
+        &mut self,
+        cte: &'a nodes::CommonTableExpr,
+        outputs: Outputs<'a>,
+        outer: CteScope,
+    ) -> CteScope {
+        let name = cte.ctename().unwrap_or_default();
+        self.ctes.push(Cte { name, outputs: Rc::new(outputs), outer });
+        self.ctes.len()
+    }
+
+    /// `a UNION b`: what `a` yields is what the name means inside `b`.
+    fn recursive(
+        &mut self,
+        cte: &'a nodes::CommonTableExpr,
+        select: &'a nodes::SelectStmt,
+        scope: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let (Some(left), Some(right)) = (select.larg(), select.rarg()) else {
+            return self.query(Node::SelectStmt(select), None, scope);
+        };
+        let scope = self.with(select.with_clause(), scope)?;
+        let outputs = self.query(Node::SelectStmt(left), None, scope)?;
+        let inside = self.add_cte(cte, named(cte, outputs.clone()), scope);
+        self.query(Node::SelectStmt(right), None, inside)?;
+        Ok(outputs)
+    }
+
+    /// WITH RECURSIVE may name what comes later: whoever is named goes first. Two that name each
+    /// other the server refuses.
+    fn in_order(
+        &self,
+        ctes: Vec<&'a nodes::CommonTableExpr>,
+    ) -> Resolved<Vec<&'a nodes::CommonTableExpr>> {
+        let names: BTreeSet<&str> = ctes.iter().filter_map(|cte| cte.ctename()).collect();
+        let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for cte in &ctes {
+            let own = cte.ctename().unwrap_or_default();
+            let mut named = self.relations_named(cte.ctequery())?;
+            named.retain(|name| *name != own && names.contains(name));
+            needs.insert(own, named);
+        }
+        let (mut waiting, mut ordered, mut done) = (ctes, Vec::new(), BTreeSet::new());
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|cte| {
+                let own = cte.ctename().unwrap_or_default();
+                let ready = needs.get(own).is_none_or(|needs| needs.is_subset(&done));
+                if ready {
+                    done.insert(own);
+                    ordered.push(*cte);
+                }
+                !ready
+            });
+            if waiting.len() == before {
+                return Err(Unknown::UnknownStatement);
+            }
+        }
+        Ok(ordered)
+    }
+
+    fn relations_named(&self, root: Node<'a>) -> Resolved<BTreeSet<&'a str>> {
+        let mut names = BTreeSet::new();
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend(1)?;
+            if let Node::RangeVar(var) = node
+                && var.schemaname().is_none()
+            {
+                names.extend(var.relname());
+            }
+            each_child(node, &mut |child| stack.push(child));
+        }
+        Ok(names)
+    }
+
+    /// One SELECT or VALUES.
+    fn branch(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Option<Rc<Namespace<'a>>>,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let capturing = self.outputs.take();
+        if !select.values_lists().is_empty() {
+            let outputs = self.values(select, outer, ctes)?;
+            self.outputs = capturing;
+            return Ok(outputs);
+        }
+        let mut place = Place { outer: outer.clone(), ctes, left: Vec::new() };
+        self.from_clause(select.from_clause(), &mut place)?;
+        let namespace = Rc::new(Namespace { items: place.left, outer });
+        let (outputs, captured) =
+            self.targets(select.target_list(), &namespace, ctes, capturing.is_some())?;
+        self.expression(select.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.keys(select.group_clause(), select, &namespace, (ctes, Key::Input))?;
+        self.expression(select.having_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.expressions(select.window_clause(), &namespace, ctes, ColumnRole::Order)?;
+        for sort in select.sort_clause() {
+            self.key(sort.node(), select, &namespace, (ctes, Key::Output))?;
+            self.operator(sort.use_op());
+        }
+        self.keys(select.distinct_clause(), select, &namespace, (ctes, Key::Output))?;
+        self.expression(select.limit_count(), &namespace, ctes, ColumnRole::Filter)?;
+        self.expression(select.limit_offset(), &namespace, ctes, ColumnRole::Filter)?;
+        if !select.locking_clause().is_empty() {
+            self.locked(select, &namespace)?;
+        }
+        self.outputs = capturing.map(|before| united(before, captured));
+        Ok(outputs)
+    }
+
+    fn values(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Option<Rc<Namespace<'a>>>,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        let around = Rc::new(Namespace::inside(outer));
+        let mut width = 0;
+        for row in select.values_lists() {
+            if let Node::NodeList(row) = row {
+                width = width.max(row.len());
+            }
+            self.expression(row, &around, ctes, ColumnRole::Output)?;
+        }
+        self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
+        self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
+        let columns = (0..width).map(|at| Output::named(value_name(at))).collect();
+        Ok(Outputs { columns, open: width > VALUE_NAMES.len() })
+    }
+
+    /// A target list or RETURNING: what it yields, and if asked for, the uses of each column.
+    pub(super) fn targets(
+        &mut self,
+        targets: &'a CastNodeList<nodes::ResTarget>,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+        capture: bool,
+    ) -> Resolved<(Outputs<'a>, Vec<BTreeSet<Use>>)> {
+        let (mut outputs, mut captured) = (Outputs::default(), Vec::new());
+        for target in targets {
+            let before = std::mem::take(&mut self.touched.uses);
+            let found = self.target(target, namespace, ctes);
+            let uses = std::mem::replace(&mut self.touched.uses, before);
+            let found = found?;
+            if !capture {
+                self.touched.uses.extend(uses);
+            } else if let [_] = found.columns.as_slice() {
+                captured.push(uses);
+            } else {
+                captured.extend(found.columns.iter().map(|output| {
+                    let role = ColumnRole::Output;
+                    let part = |number: &i16| Part::Column(*number);
+                    let of = output.targets.iter();
+                    of.map(|(relation, number)| Use {
+                        relation: *relation,
+                        part: part(number),
+                        role,
+                    })
+                    .collect()
+                }));
+            }
+            outputs.open |= found.open;
+            outputs.columns.extend(found.columns);
+        }
+        Ok((outputs, captured))
+    }
+
+    pub(super) fn target(
+        &mut self,
+        target: &'a nodes::ResTarget,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+    ) -> Resolved<Outputs<'a>> {
+        self.spend(1)?;
+        if let Node::ColumnRef(column) = target.val()
+            && matches!(column.fields().iter().last(), Some(Node::A_Star(_)))
+        {
+            return self.star(column, namespace);
+        }
+        self.expression(target.val(), namespace, ctes, ColumnRole::Output)?;
+        if let Node::A_Indirection(indirection) = target.val()
+            && matches!(indirection.indirection().iter().last(), Some(Node::A_Star(_)))
+        {
+            // The fields of a composite value: names that only its type knows.
+            return Ok(Outputs { columns: Vec::new(), open: true });
+        }
+        let name = target.name().unwrap_or_else(|| figure::of(target.val()));
+        Ok(Outputs { columns: vec![Output::named(name)], open: false })
+    }
+
+    /// `*` and `t.*`.
+    fn star(
+        &mut self,
+        column: &'a nodes::ColumnRef,
+        namespace: &Rc<Namespace<'a>>,
+    ) -> Resolved<Outputs<'a>> {
+        let mut outputs = Outputs::default();
+        let names = strings(column.fields());
+        let found = match names.as_slice() {
+            [] => {
+                for item in namespace.items.iter().filter(|item| item.visible) {
+                    let found = self.use_all(item, ColumnRole::Output)?;
+                    outputs.open |= found.open;
+                    outputs.columns.extend(found.columns);
+                }
+                return Ok(outputs);
+            }
+            [name] => namespace.item(None, name),
+            [.., schema, name] => namespace.item(Some(schema), name),
+        };
+        let Some(item) = found.cloned() else { return Err(Unknown::NotInCatalog) };
+        self.use_all(&item, ColumnRole::Output)
+    }
+
+    fn keys(
+        &mut self,
+        keys: &'a NodeList,
+        select: &'a nodes::SelectStmt,
+        namespace: &Rc<Namespace<'a>>,
+        how: (CteScope, Key),
+    ) -> Resolved<()> {
+        for key in keys {
+            self.key(key, select, namespace, how)?;
+        }
+        Ok(())
+    }
+
+    /// A key of GROUP BY, ORDER BY or DISTINCT ON: an output column by name or number, or an
+    /// expression.
+    fn key(
+        &mut self,
+        key: Node<'a>,
+        select: &'a nodes::SelectStmt,
+        namespace: &Rc<Namespace<'a>>,
+        (ctes, kind): (CteScope, Key),
+    ) -> Resolved<()> {
+        let mut stack = vec![key];
+        while let Some(key) = stack.pop() {
+            self.spend(1)?;
+            if let Node::GroupingSet(set) = key {
+                stack.extend(set.content());
+                continue;
+            }
+            let by_name = bare_name(key)
+                .filter(|name| kind == Key::Output || !namespace.has_own_column(name));
+            let number = position(key);
+            let mut outputs = false;
+            for (index, target) in select.target_list().iter().enumerate() {
+                let figured = || target.name().unwrap_or_else(|| figure::of(target.val()));
+                let is_star = matches!(target.val(), Node::ColumnRef(column)
+                    if matches!(column.fields().iter().last(), Some(Node::A_Star(_))));
+                let named = by_name.is_some_and(|name| !is_star && figured() == name);
+                if named || number == Some(index) {
+                    outputs = true;
+                    if !is_star {
+                        self.expression(target.val(), namespace, ctes, ColumnRole::Order)?;
+                    }
+                }
+            }
+            if !outputs && number.is_none() {
+                self.expression(key, namespace, ctes, ColumnRole::Order)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// FOR UPDATE and its kin ask for the right to change rows.
+    fn locked(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        namespace: &Rc<Namespace<'a>>,
+    ) -> Resolved<()> {
+        for clause in select.locking_clause() {
+            let mut names = Vec::new();
+            for named in clause.locked_rels() {
+                if let Node::RangeVar(var) = named {
+                    names.extend(var.relname());
+                }
+            }
+            for item in &namespace.items {
+                if names.is_empty() || item.name.is_some_and(|name| names.contains(&name)) {
+                    for relation in item.rows.iter() {
+                        self.used(relation.oid, Part::Any, ColumnRole::Write)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A CTE's columns: renamed by its list, and with what SEARCH and CYCLE add.
+fn named<'a>(cte: &'a nodes::CommonTableExpr, outputs: Outputs<'a>) -> Outputs<'a> {
+    let mut outputs = outputs.renamed(cte.aliascolnames());
+    for output in &mut outputs.columns {
+        output.targets = Rc::from([]);
+    }
+    if let Some(search) = cte.search_clause() {
+        outputs.columns.extend(search.search_seq_column().map(Output::named));
+    }
+    if let Some(cycle) = cte.cycle_clause() {
+        outputs.columns.extend(cycle.cycle_mark_column().map(Output::named));
+        outputs.columns.extend(cycle.cycle_path_column().map(Output::named));
+    }
+    outputs
+}
+
+fn united(mut left: Vec<BTreeSet<Use>>, right: Vec<BTreeSet<Use>>) -> Vec<BTreeSet<Use>> {
+    for (index, uses) in right.into_iter().enumerate() {
+        match left.get_mut(index) {
+            Some(before) => before.extend(uses),
+            None => left.push(uses),
+        }
+    }
+    left
+}
+
+/// A key that is one unqualified name.
+fn bare_name(key: Node<'_>) -> Option<&str> {
+    let Node::ColumnRef(column) = key else { return None };
+    match strings(column.fields()).as_slice() {
+        [name] if column.fields().len() == 1 => Some(name),
+        _ => None,
+    }
+}
+
+/// A key that is the number of an output column, from 0.
+fn position(key: Node<'_>) -> Option<usize> {
+    let Node::A_Const(constant) = key else { return None };
+    let Some(ConstValue::Integer(number)) = constant.val() else { return None };
+    usize::try_from(number).ok()?.checked_sub(1)
+}
+
+/// The server's names for the columns of VALUES.
+const VALUE_NAMES: &[&str] = &[
+    "column1", "column2", "column3", "column4", "column5", "column6", "column7", "column8",
+    "column9", "column10", "column11", "column12", "column13", "column14", "column15", "column16",
+    "column17", "column18", "column19", "column20", "column21", "column22", "column23", "column24",
+    "column25", "column26", "column27", "column28", "column29", "column30", "column31", "column32",
+];
+
+fn value_name(at: usize) -> &'static str {
+    VALUE_NAMES.get(at).copied().unwrap_or("column")
+}

@@ -1,0 +1,133 @@
+//! What stands behind the relations that a statement names: a view's own reads, children and
+//! partitions, parents.
+//!
+//! Invariant: only ever adds uses. What a view filters and joins by counts whichever of its columns
+//! is read; what an output column is made from counts where that column is read.
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::{Part, Resolved, Resolver, Use};
+use crate::catalog::{Catalog, Oid, Relation};
+use crate::{limits, parse};
+
+/// A view's reads.
+#[derive(Debug, Default)]
+struct ViewReads {
+    always: BTreeSet<Use>,
+    columns: Vec<BTreeSet<Use>>,
+}
+
+/// Which way an inheritance tree is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Rows of children are rows of the parent.
+    Down,
+    /// A rule on the parent means its children, too.
+    Up,
+}
+
+/// Follows uses to what is behind them.
+pub(crate) struct Reach<'a> {
+    catalog: &'a Catalog,
+    left: &'a Cell<usize>,
+    views: HashMap<Oid, Rc<ViewReads>>,
+}
+
+impl<'a> Reach<'a> {
+    pub(crate) fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
+        Self { catalog, left, views: HashMap::new() }
+    }
+
+    /// Everything that is behind `direct`, and not among it.
+    ///
+    /// # Errors
+    /// A view that cannot be followed, or too much behind it.
+    pub(crate) fn behind(&mut self, direct: &BTreeSet<Use>) -> Resolved<BTreeSet<Use>> {
+        let mut found = BTreeSet::new();
+        let mut waiting: Vec<(Use, Way)> = direct.iter().map(|used| (*used, Way::Down)).collect();
+        while let Some((used, way)) = waiting.pop() {
+            if found.len() > limits::MAX_REACH {
+                return Err(Unknown::TooComplex);
+            }
+            let relation = self.catalog.relation_by_oid(used.relation);
+            let relation = relation.ok_or(Unknown::NotInCatalog)?;
+            for (next, way) in self.next(relation, used, way)? {
+                if !direct.contains(&next) && found.insert(next) {
+                    waiting.push((next, way));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn next(&mut self, relation: &'a Relation, used: Use, way: Way) -> Resolved<Vec<(Use, Way)>> {
+        let mut next = Vec::new();
+        if relation.definition.is_some() {
+            let reads = self.reads(relation)?;
+            next.extend(reads.always.iter().map(|used| (*used, Way::Down)));
+            next.extend(through(relation, &reads, used).map(|used| (used, Way::Down)));
+        }
+        let oids = match way {
+            Way::Down => self.catalog.children(relation.oid),
+            Way::Up => &[],
+        };
+        for child in oids {
+            next.extend(self.twin(relation, *child, used).map(|used| (used, Way::Down)));
+        }
+        for parent in &relation.parents {
+            next.extend(self.twin(relation, *parent, used).map(|used| (used, Way::Up)));
+        }
+        Ok(next)
+    }
+
+    /// The same use of a relative: its column of that name.
+    fn twin(&self, relation: &Relation, other: Oid, used: Use) -> Option<Use> {
+        let other = self.catalog.relation_by_oid(other)?;
+        let part = match used.part {
+            Part::Any => Part::Any,
+            Part::Column(number) if number < 0 => used.part,
+            Part::Column(number) => {
+                let column = relation.columns.iter().find(|column| column.number == number)?;
+                let twin = other.columns.iter().find(|twin| twin.name == column.name)?;
+                Part::Column(twin.number)
+            }
+        };
+        Some(Use { relation: other.oid, part, role: used.role })
+    }
+
+    fn reads(&mut self, view: &'a Relation) -> Resolved<Rc<ViewReads>> {
+        if let Some(known) = self.views.get(&view.oid) {
+            return Ok(Rc::clone(known));
+        }
+        let text = view.definition.as_deref().unwrap_or_default();
+        let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+        let mut reads = ViewReads::default();
+        for raw in tree.statements() {
+            let mut resolver = Resolver::new(self.catalog, &[], self.left);
+            resolver.outputs = Some(Vec::new());
+            resolver.statement(raw.stmt())?;
+            reads.columns = resolver.outputs.take().unwrap_or_default();
+            reads.always = resolver.touched.uses;
+        }
+        let reads = Rc::new(reads);
+        self.views.insert(view.oid, Rc::clone(&reads));
+        Ok(reads)
+    }
+}
+
+/// What one column of a view is made from; a row as such is made from none of them.
+fn through(view: &Relation, reads: &ViewReads, used: Use) -> impl Iterator<Item = Use> {
+    let position = match used.part {
+        Part::Any => None,
+        Part::Column(number) => view.columns.iter().position(|column| column.number == number),
+    };
+    let made_from = position.and_then(|at| reads.columns.get(at)).cloned().unwrap_or_default();
+    made_from.into_iter().flat_map(move |inner| {
+        let written = Use { role: ColumnRole::Write, ..inner };
+        [Some(inner), (used.role == ColumnRole::Write).then_some(written)].into_iter().flatten()
+    })
+}

@@ -1,0 +1,94 @@
+//! Statements that are no queries: those that hold one, COPY, and definitions.
+
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::from::item_of;
+use super::namespace::Namespace;
+use super::{Part, Resolved, Resolver};
+use crate::children::each_child;
+use crate::ops;
+use crate::parse::{Node, nodes};
+
+/// Resolves a statement.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other statements are definitions: every relation that one names counts whole"
+)]
+pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Resolved<()> {
+    let mut node = root;
+    // EXPLAIN DECLARE …, at most.
+    for _ in 0..4 {
+        node = match node {
+            Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_) => {
+                return resolver.query(node, None, 0).map(|_outputs| ());
+            }
+            Node::ExplainStmt(explain) => explain.query(),
+            Node::CreateTableAsStmt(create) => create.query(),
+            Node::DeclareCursorStmt(declare) => declare.query(),
+            Node::PrepareStmt(prepare) => prepare.query(),
+            Node::ViewStmt(view) => view.query(),
+            Node::CopyStmt(copy) => return resolver.copy(copy),
+            Node::Query(_) => return Err(Unknown::UnknownStatement),
+            other => return resolver.definition(other),
+        };
+    }
+    Err(Unknown::UnknownStatement)
+}
+
+impl<'a> Resolver<'a> {
+    fn copy(&mut self, copy: &'a nodes::CopyStmt) -> Resolved<()> {
+        let Some(var) = copy.relation() else {
+            return self.query(copy.query(), None, 0).map(|_outputs| ());
+        };
+        let relation = self.relation(var)?;
+        let role = if copy.is_from { ColumnRole::Write } else { ColumnRole::Output };
+        self.used(relation.oid, Part::Any, role)?;
+        if copy.attlist().is_empty() {
+            for column in relation.columns.iter().filter(|column| !column.generated) {
+                self.used(relation.oid, Part::Column(column.number), role)?;
+            }
+        }
+        for name in copy.attlist().iter().filter_map(Node::as_str) {
+            self.column_named(relation, name, role)?;
+        }
+        let own = Namespace { items: vec![item_of(relation, var)], outer: None };
+        self.expression(copy.where_clause(), &Rc::new(own), 0, ColumnRole::Filter)
+    }
+
+    /// A definition may read, keep or hand on every column of a relation that it names.
+    fn definition(&mut self, root: Node<'a>) -> Resolved<()> {
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend(1)?;
+            match node {
+                Node::RangeVar(var) => {
+                    // What does not exist yet is what it makes.
+                    if let Ok(relation) = self.relation(var) {
+                        self.used_whole(relation, ColumnRole::Write)?;
+                    }
+                }
+                inner @ (Node::SelectStmt(_)
+                | Node::InsertStmt(_)
+                | Node::UpdateStmt(_)
+                | Node::DeleteStmt(_)
+                | Node::MergeStmt(_)) => {
+                    self.query(inner, None, 0)?;
+                }
+                inner @ (Node::CreateTableAsStmt(_) | Node::ViewStmt(_) | Node::CopyStmt(_))
+                    if ops::operation(inner).is_some() =>
+                {
+                    self.deeper(|this| statement(this, inner))?;
+                }
+                #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is total")]
+                other => each_child(other, &mut |child| stack.push(child)),
+            }
+        }
+        Ok(())
+    }
+}
