@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Look for what undermines the door: the database role's own powers
     Doctor(DoctorArgs),
+    /// Write down what exists in a database, to judge by without it
+    Catalog(CatalogArgs),
     /// Show or check the configuration
     Config(ConfigArgs),
     /// Show the version
@@ -146,6 +148,10 @@ pub(crate) struct CheckArgs {
     /// The policy document
     #[arg(long, alias = "policies", value_name = "FILE")]
     pub(crate) policy: PathBuf,
+    /// What exists in the database: a file of `catalog dump`, or a connection string. Without it
+    /// columns and calls are unknown, and a rule about them denies
+    #[arg(long, value_name = "FILE|DSN")]
+    pub(crate) catalog: Option<String>,
     /// Who asks, unless a line of JSON says so.
     #[command(flatten)]
     pub(crate) who: WhoArgs,
@@ -312,6 +318,36 @@ pub(crate) struct DoctorArgs {
     /// Form of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: Format,
+}
+
+/// `catalog`.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogArgs {
+    /// What about it.
+    #[command(subcommand)]
+    pub(crate) command: CatalogCommand,
+}
+
+/// What to do with a catalog.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogCommand {
+    /// Write a database's relations, columns, functions and types to a file
+    Dump(CatalogDumpArgs),
+}
+
+/// `catalog dump`.
+#[derive(Debug, Args)]
+pub(crate) struct CatalogDumpArgs {
+    /// How to connect.
+    #[arg(
+        long,
+        value_name = "DSN",
+        help = "How to connect: `postgres://…` or `host=… user=…` [env: DATABASE_URL]"
+    )]
+    pub(crate) dsn: Option<String>,
+    /// Where to: a file that only you can read, or `-` for standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 /// `config`.

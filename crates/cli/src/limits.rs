@@ -16,6 +16,8 @@ pub(crate) const POSTGRES_PORT: u16 = 5432;
 pub(crate) const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// The largest policy document that is read.
 pub(crate) const MAX_POLICY_BYTES: u64 = 16 << 20;
+/// The largest catalog that is read.
+pub(crate) const MAX_CATALOG_BYTES: u64 = 1 << 30;
 /// The longest line that is shown below a diagnostic.
 pub(crate) const MAX_SHOWN_LINE: usize = 200;
 /// How much of a statement is shown beside its decision.

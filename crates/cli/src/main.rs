@@ -4,6 +4,7 @@
 //! there is something to object to; errors are reported in one place, below.
 
 mod args;
+mod catalog_file;
 mod command;
 mod config;
 mod limits;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{CatalogCommand, Cli, Command};
 use command::{Answer, Surroundings};
 use config::layers::Environment;
 use output::Style;
@@ -50,6 +51,9 @@ fn run(command: Command, surroundings: &Surroundings) -> anyhow::Result<Answer> 
     match command {
         Command::Config(args) => command::config::run(args, surroundings),
         Command::Doctor(args) => command::doctor::run(&args, surroundings),
+        Command::Catalog(args) => match args.command {
+            CatalogCommand::Dump(args) => command::catalog::dump(&args, surroundings),
+        },
         Command::Reference(args) => command::reference::run(&args),
         Command::Version => command::version::run(),
         Command::Proxy(args) => command::proxy::run(*args, surroundings),

@@ -6,6 +6,7 @@
 
 mod admin;
 mod buffer;
+pub mod catalog;
 mod gate;
 mod limits;
 mod pg;

@@ -1,5 +1,6 @@
 //! One module for each command.
 
+pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod doctor;

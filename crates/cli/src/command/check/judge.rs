@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use model::{Door, Principal, Request, SqlFacts, Stage};
 use policy::{Explanation, Mode, Outcome, Policy, Reason};
+use sql::catalog::Catalog;
 use sql::{Analysis, Context, Encoding, SearchPaths};
 
 use crate::command::Answer;
@@ -13,6 +14,7 @@ use crate::command::Answer;
 pub(super) struct Judge<'a> {
     policy: &'a Policy,
     paths: [Vec<String>; 1],
+    catalog: Option<&'a Catalog>,
     explain: bool,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Judge<'a> {
         policy: &'a Policy,
         search_path: Vec<String>,
         user: Option<&str>,
+        catalog: Option<&'a Catalog>,
         explain: bool,
     ) -> Self {
         let path = search_path
@@ -80,7 +83,7 @@ impl<'a> Judge<'a> {
                 _ => Some(schema),
             })
             .collect();
-        Self { policy, paths: [path], explain }
+        Self { policy, paths: [path], catalog, explain }
     }
 
     /// Judges a submission.
@@ -89,7 +92,7 @@ impl<'a> Judge<'a> {
             search_paths: SearchPaths::Possible(&self.paths),
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
-            catalog: None,
+            catalog: self.catalog,
         };
         let analysis = sql::analyze(text, &context);
         let mut outcome = Outcome::Allow;

@@ -17,7 +17,7 @@ use super::{Answer, Surroundings};
 use crate::args::{AnswerFormat, CheckArgs, QuestionFormat};
 use crate::config::value;
 use crate::output::{self, printable};
-use crate::{limits, policy_file, reading};
+use crate::{catalog_file, limits, policy_file, reading};
 
 use answer::Writer;
 use judge::Judge;
@@ -28,7 +28,12 @@ pub(crate) fn run(args: &CheckArgs, surroundings: &Surroundings) -> anyhow::Resu
     let loaded = policy_file::load(&args.policy)?;
     let path = value::search_path(&args.who.search_path)
         .map_err(|expected| anyhow::anyhow!("--search-path: {expected}"))?;
-    let judge = Judge::new(&loaded.policy, path, args.who.user.as_deref(), args.explain);
+    let catalog = match &args.catalog {
+        Some(place) => Some(catalog_file::load(place, &surroundings.environment)?),
+        None => None,
+    };
+    let user = args.who.user.as_deref();
+    let judge = Judge::new(&loaded.policy, path, user, catalog.as_ref(), args.explain);
     let mut check = Check {
         who: Who::of(&args.who),
         judge,

@@ -1,0 +1,92 @@
+//! What is asked of the server's catalogs. Each row of a list is one JSON object, with the keys of
+//! [`sql::catalog`].
+//!
+//! Other sessions' temporary schemas and TOAST are left out: no statement that is judged can mean
+//! them. The order is by name, so that two dumps of one database can be compared.
+
+/// Version, database, schemas, extensions.
+pub(super) const HEAD: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4, \
+    pg_catalog.current_database()::text, \
+    ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace \
+        WHERE nspname !~ '^pg_(toast|temp)' ORDER BY 1), \
+    ARRAY(SELECT extname || ' ' || extversion FROM pg_catalog.pg_extension ORDER BY 1)";
+
+/// Tables, views, sequences and row types, with their columns.
+pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\
+    'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, \
+    'kind', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'view' \
+        WHEN 'm' THEN 'materialized_view' WHEN 'f' THEN 'foreign' WHEN 'S' THEN 'sequence' \
+        WHEN 'c' THEN 'composite' END, \
+    'columns', COALESCE(a.columns, '[]'), \
+    'parents', COALESCE((SELECT pg_catalog.json_agg(i.inhparent::int8 ORDER BY i.inhseqno) \
+        FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), '[]'), \
+    'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END, \
+    'row_type', c.reltype::int8, 'row_security', c.relrowsecurity, \
+    'security_invoker', EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o \
+        WHERE o.option_name = 'security_invoker' AND o.option_value IN ('true', 'on', 'yes', '1')), \
+    'has_rules', EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'), \
+    'has_triggers', EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)\
+    ))::text \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    LEFT JOIN (SELECT a.attrelid, pg_catalog.json_agg(pg_catalog.json_build_object(\
+            'name', a.attname, 'number', a.attnum, 'type', a.atttypid::int8, 'not_null', a.attnotnull, \
+            'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'generated', a.attgenerated <> ''\
+        ) ORDER BY a.attnum) AS columns \
+        FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d \
+            ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+        WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid) a ON a.attrelid = c.oid \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname !~ '^pg_(toast|temp)' \
+    ORDER BY n.nspname, c.relname";
+
+/// Functions, procedures, aggregates.
+pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\
+    'oid', p.oid::int8, 'schema', n.nspname, 'name', p.proname, \
+    'kind', CASE p.prokind WHEN 'f' THEN 'function' WHEN 'a' THEN 'aggregate' WHEN 'w' THEN 'window' \
+        WHEN 'p' THEN 'procedure' END, \
+    'arguments', (p.proargtypes::oid[])::int8[], \
+    'defaults', p.pronargdefaults, 'variadic', p.provariadic <> 0, \
+    'returns', p.prorettype::int8, 'returns_set', p.proretset, \
+    'outputs', COALESCE((SELECT pg_catalog.json_agg(pg_catalog.json_build_array(\
+            COALESCE(p.proargnames[i], ''), p.proallargtypes[i]::int8) ORDER BY i) \
+        FROM pg_catalog.generate_subscripts(p.proargmodes, 1) i \
+        WHERE p.proargmodes[i] IN ('o', 'b', 't')), '[]'), \
+    'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, \
+    'language', l.lanname, 'security_definer', p.prosecdef, \
+    'body', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END\
+    ))::text \
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+    JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+    WHERE n.nspname !~ '^pg_(toast|temp)' \
+    ORDER BY n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)";
+
+/// Operators.
+pub(super) const OPERATORS: &str = "SELECT pg_catalog.json_build_object(\
+    'oid', o.oid::int8, 'schema', n.nspname, 'name', o.oprname, 'left', o.oprleft::int8, \
+    'right', o.oprright::int8, 'result', o.oprresult::int8, 'function', o.oprcode::oid::int8)::text \
+    FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace \
+    WHERE o.oprcode <> 0 ORDER BY n.nspname, o.oprname, o.oprleft, o.oprright";
+
+/// Casts.
+pub(super) const CASTS: &str = "SELECT pg_catalog.json_build_object(\
+    'source', castsource::int8, 'target', casttarget::int8, 'function', castfunc::int8, \
+    'context', CASE castcontext WHEN 'e' THEN 'explicit' WHEN 'a' THEN 'assignment' ELSE 'implicit' END)::text \
+    FROM pg_catalog.pg_cast ORDER BY castsource, casttarget";
+
+/// Types, with the functions outside `pg_catalog` that their values pass through.
+pub(super) const TYPES: &str = "SELECT pg_catalog.json_build_object(\
+    'oid', t.oid::int8, 'schema', n.nspname, 'name', t.typname, \
+    'kind', CASE t.typtype WHEN 'b' THEN '\"base\"'::json WHEN 'e' THEN '\"enum\"' WHEN 'r' THEN '\"range\"' \
+        WHEN 'm' THEN '\"multirange\"' WHEN 'c' THEN pg_catalog.json_build_object('composite', t.typrelid::int8) \
+        WHEN 'd' THEN pg_catalog.json_build_object('domain', t.typbasetype::int8) ELSE '\"pseudo\"' END, \
+    'category', t.typcategory, 'preferred', t.typispreferred, 'element', t.typelem::int8, \
+    'functions', COALESCE((SELECT pg_catalog.json_agg(DISTINCT p.oid::int8) FROM pg_catalog.pg_proc p \
+        WHERE p.pronamespace <> 'pg_catalog'::regnamespace AND (\
+            p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend) \
+            OR (t.typtype = 'd' AND p.oid IN (SELECT d.refobjid FROM pg_catalog.pg_depend d \
+                JOIN pg_catalog.pg_constraint k ON k.oid = d.objid AND k.contypid = t.oid \
+                WHERE d.classid = 'pg_catalog.pg_constraint'::regclass \
+                AND d.refclassid = 'pg_catalog.pg_proc'::regclass)))), '[]')\
+    )::text \
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+    WHERE n.nspname !~ '^pg_(toast|temp)' ORDER BY n.nspname, t.typname";
