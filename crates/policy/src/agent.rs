@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::Mode;
+use crate::callable::Callables;
+use crate::column::ColumnRule;
 use crate::profile::{Guards, OperationSet, Operations, Profile};
 use crate::table::TableSet;
 
@@ -12,6 +14,9 @@ pub(crate) struct Agent {
     pub(crate) operations: Operations,
     pub(crate) guards: Guards,
     pub(crate) blocked_tables: TableSet,
+    /// Every list that is about a relation narrows it.
+    pub(crate) columns: Vec<ColumnRule>,
+    pub(crate) functions: Callables,
     /// Tables by mission. `None`: the agent has no missions, and every table is permitted.
     pub(crate) missions: Option<BTreeMap<String, TableSet>>,
     pub(crate) mode: Mode,
@@ -24,6 +29,8 @@ impl Agent {
             operations: Profile::permissive().operations(OperationSet::EMPTY, OperationSet::EMPTY),
             guards: Guards::default(),
             blocked_tables: TableSet::default(),
+            columns: Vec::new(),
+            functions: Callables::default(),
             missions: None,
             mode: Mode::Enforce,
         }

@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Fact, FunctionUse, Operation, Principal, RelationUse, Request, SqlFacts, Stage,
-    TransactionStep, Unknown,
+    Access, Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request, Schemas,
+    SqlFacts, Stage, TransactionStep, Unknown,
 };
 
 use crate::agent::Agent;
 use crate::catalog::is_driver_read;
+use crate::column::ColumnRule;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
@@ -190,6 +191,75 @@ fn relation(scope: Scope<'_>, used: &RelationUse, request: &Request<'_>, reasons
     reasons.add(reason.with_operation(request.facts.operation));
 }
 
+/// Step 5: columns and functions. A list that is present narrows; an absent one does not.
+pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+    let facts = request.facts;
+    if !agent.columns.is_empty() {
+        columns(agent, facts, reasons);
+    }
+    if agent.functions.is_open() {
+        return;
+    }
+    match &facts.calls {
+        Fact::Known(all) => {
+            for call in all.iter().filter(|call| !agent.functions.permits(call)) {
+                let name = format!("{}.{}", call.schema, call.name);
+                let reason = Reason::of(ReasonCode::FunctionNotAllowed).with_detail(&name);
+                reasons.add(reason.with_operation(facts.operation));
+            }
+        }
+        // What calls nothing by any name and touches nothing has no operator to hide one either.
+        Fact::Unknown(_) if is_plain(facts) => {}
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts)),
+    }
+}
+
+/// Transaction control, settings and their like: no relation and no function.
+fn is_plain(facts: &SqlFacts) -> bool {
+    let computes = matches!(
+        facts.operation.category(),
+        model::Category::Dml | model::Category::Explain | model::Category::Unknown
+    );
+    !computes && is_nothing(&facts.relations) && is_nothing(&facts.functions)
+}
+
+fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    match &facts.columns {
+        Fact::Known(all) => {
+            for used in all {
+                let relation = RelationName {
+                    schemas: Schemas::Named(used.schema.clone()),
+                    name: used.relation.clone(),
+                };
+                let about = |rule: &&ColumnRule| rule.is_about(&relation);
+                if !agent.columns.iter().filter(about).all(|rule| rule.permits(used)) {
+                    let reason = Reason::of(ReasonCode::ColumnNotAllowed);
+                    let reason = reason.with_detail(used.column.as_deref().unwrap_or("*"));
+                    let reason = reason.with_table(&relation.to_string());
+                    reasons.add(reason.with_operation(facts.operation));
+                }
+            }
+        }
+        // The built-in catalogs hold no view of a user's table.
+        Fact::Unknown(_)
+            if facts.relations.known().is_some_and(|all| all.iter().all(is_built_in)) => {}
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts)),
+    }
+    let defined = facts.relations.known().into_iter().flatten();
+    for used in defined.filter(|used| used.access == Access::Define) {
+        let narrows = |rule: &ColumnRule| rule.is_about(&used.relation) && !rule.is_open();
+        if agent.columns.iter().any(narrows) {
+            let reason = Reason::of(ReasonCode::ColumnNotAllowed);
+            let reason = reason.with_detail("*").with_table(&used.relation.to_string());
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
+}
+
+fn is_built_in(used: &RelationUse) -> bool {
+    matches!(&used.relation.schemas, Schemas::Named(schema) if schema == "pg_catalog")
+}
+
 /// Step 8: what is forbidden, and never lifted.
 pub(crate) fn forbidden(
     policy: &Policy,
@@ -314,6 +384,7 @@ fn blocked_tables(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     if agent.blocked_tables.is_empty() {
         return;
     }
+    behind_views(agent, facts, reasons);
     match &facts.relations {
         Fact::Known(all) => {
             for used in all.iter().filter(|used| agent.blocked_tables.may_list(&used.relation)) {
@@ -323,6 +394,42 @@ fn blocked_tables(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
             }
         }
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts)),
+    }
+}
+
+/// A block reaches through views, and to children and parents, where a catalog says what they are.
+fn behind_views(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    match &facts.columns {
+        Fact::Known(all) => {
+            for used in all.iter().filter(|used| used.reached) {
+                let relation = RelationName {
+                    schemas: Schemas::Named(used.schema.clone()),
+                    name: used.relation.clone(),
+                };
+                if agent.blocked_tables.may_list(&relation) {
+                    let reason = Reason::of(ReasonCode::BlockedTable);
+                    let reason = reason.with_table(&relation.to_string());
+                    reasons.add(reason.with_operation(facts.operation));
+                }
+            }
+        }
+        // Without a catalog a block is on names alone, as the reference says.
+        Fact::Unknown(Unknown::NoCatalog) => {}
+        Fact::Unknown(why @ (Unknown::NotInCatalog | Unknown::StaleCatalog)) => {
+            if facts.relations.known().is_none_or(|all| !all.iter().all(is_built_in)) {
+                reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts));
+            }
+        }
+        // The relations are unknown for the same cause, and say so.
+        Fact::Unknown(
+            Unknown::ParseError
+            | Unknown::Encoding
+            | Unknown::TooComplex
+            | Unknown::OpaqueCode
+            | Unknown::UnresolvedName
+            | Unknown::NotConstant
+            | Unknown::UnknownStatement,
+        ) => {}
     }
 }
 

@@ -9,7 +9,7 @@ use model::Request;
 
 use crate::agent::Agent;
 use crate::evaluate::{
-    Reasons, Scope, admit, forbidden, is_always_allowed, operations, relations, scope,
+    Reasons, Scope, admit, elements, forbidden, is_always_allowed, operations, relations, scope,
 };
 use crate::policy::Policy;
 use crate::{Decision, Outcome};
@@ -136,8 +136,15 @@ impl Steps {
             Scope::Nothing => "no mission named, and no table used".to_owned(),
         };
         self.weigh("relations", &found, within);
-        let permitted = permitted_operations && found.is_empty();
-        self.none("columns, functions", "no list narrows them");
+        let mut permitted = permitted_operations && found.is_empty();
+        if agent.columns.is_empty() && agent.functions.is_open() {
+            self.none("columns, functions", "no list narrows them");
+        } else {
+            let mut found = Reasons::default();
+            elements(agent, request, &mut found);
+            self.weigh("columns, functions", &found, "all of them are listed".to_owned());
+            permitted &= found.is_empty();
+        }
         self.none("tools, resources, prompts", "the request is SQL");
         let (said, why) = if permitted {
             (Said::Pass, "every element is permitted")

@@ -8,7 +8,9 @@
 //! bounded. Only this crate can make an allow.
 
 mod agent;
+mod callable;
 mod catalog;
+mod column;
 mod decision;
 mod diagnostic;
 mod document;

@@ -6,7 +6,9 @@ use model::{Principal, Request};
 
 use crate::agent::Agent;
 use crate::document::{self, Stance, Unidentified};
-use crate::evaluate::{Reasons, admit, forbidden, is_always_allowed, operations, relations};
+use crate::evaluate::{
+    Reasons, admit, elements, forbidden, is_always_allowed, operations, relations,
+};
 use crate::explain::Explanation;
 use crate::function::FunctionSet;
 use crate::settings::SettingGrants;
@@ -78,6 +80,7 @@ impl Policy {
         };
         operations(agent, request, &mut reasons);
         relations(agent, request, &mut reasons);
+        elements(agent, request, &mut reasons);
         forbidden(self, agent, request, &mut reasons);
         if reasons.is_empty() {
             return Decision::allow(self.digest).with_risk(risk);

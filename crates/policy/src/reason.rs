@@ -106,6 +106,12 @@ codes! {
     /// The table is not one of the mission's tables.
     TableNotInMission "table_not_in_mission" "missing_scope" Abort
         "use only the tables of the mission";
+    /// The agent may not use the column.
+    ColumnNotAllowed "column_not_allowed" "missing_scope" Rewrite
+        "leave this column out";
+    /// The agent may not call the function.
+    FunctionNotAllowed "function_not_allowed" "missing_scope" Rewrite
+        "do without this function";
     /// The agent has missions, and the connection names none of them.
     NoMissionPolicy "no_mission_policy" "missing_scope" Abort
         "connect with application_name `agent:<agent>:mission:<mission>` and one of the agent's missions";
@@ -127,6 +133,9 @@ codes! {
     /// Which tables the statement touches could not be established.
     UnknownRelations "unknown_relations" "unknown" Abort
         "write the statement without code that hides which tables it uses (DO, CALL, dynamic SQL)";
+    /// Which columns the statement uses could not be established.
+    UnknownColumns "unknown_columns" "unknown" Rewrite
+        "name tables and columns as the database has them, without code that hides them (DO, CALL, dynamic SQL)";
     /// Which functions the statement calls could not be established.
     UnknownFunctions "unknown_functions" "unknown" Abort
         "write the statement without code that hides which functions it calls (DO, CALL, dynamic SQL)";

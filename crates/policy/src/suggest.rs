@@ -3,9 +3,10 @@
 //! Invariant: a suggestion names only what the principal may use anyway (its own missions, tables
 //! and operations), a bounded number of it, in a stable order.
 
-use model::{FunctionUse, Request};
+use model::{FunctionUse, RelationName, Request, Schemas};
 
 use crate::agent::Agent;
+use crate::column::ColumnRule;
 use crate::evaluate::{Scope, scope};
 use crate::limits::MAX_SUGGESTED;
 use crate::settings::free_values;
@@ -19,6 +20,8 @@ pub(crate) fn with_suggestion(agent: &Agent, request: &Request<'_>, reason: Reas
         Some(operations(agent))
     } else if reason.code() == ReasonCode::TableNotInMission {
         tables(agent, request, &reason)
+    } else if reason.code() == ReasonCode::ColumnNotAllowed {
+        columns(agent, &reason)
     } else if reason.code() == ReasonCode::NoMissionPolicy {
         missions(agent, request)
     } else if reason.code() == ReasonCode::BlockedFunction {
@@ -54,6 +57,16 @@ fn tables(agent: &Agent, request: &Request<'_>, reason: &Reason) -> Option<Strin
         return Some(format!("mission `{mission}` works without tables"));
     }
     Some(format!("use the tables of mission `{mission}`: {}", list(tables.shown())))
+}
+
+/// The columns that are listed; nothing if they are listed only by what is denied.
+fn columns(agent: &Agent, reason: &Reason) -> Option<String> {
+    let (schema, name) = reason.table()?.split_once('.')?;
+    let relation =
+        RelationName { schemas: Schemas::Named(schema.to_owned()), name: name.to_owned() };
+    let mut rules = agent.columns.iter().filter(|rule| rule.is_about(&relation));
+    let allowed = rules.find_map(ColumnRule::allowed)?;
+    Some(format!("use only these columns of {schema}.{name}: {}", list(allowed)))
 }
 
 /// Only an unqualified name can be meant otherwise than it was read.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::lists;
 use super::profiles::{Profiles, covering, exact, operations};
 use super::read::{Entries, check_keys, choice, entries, get, tables, word};
 use super::report::Report;
@@ -17,12 +18,12 @@ const AGENT_KEYS: &[&str] = &[
     "profile_overrides",
     "blocked_operations",
     "blocked_tables",
+    "columns",
+    "functions",
     "missions",
     "mode",
 ];
 const AGENT_LATER: &[&str] = &[
-    "columns",
-    "functions",
     "tools",
     "budgets",
     "tenant",
@@ -84,6 +85,8 @@ fn agent(own: &Entries, profiles: &mut Profiles<'_>, report: &mut Report<'_>) ->
         operations,
         guards,
         blocked_tables: table_set(own, "blocked_tables", report),
+        columns: lists::columns(own, report),
+        functions: lists::functions(own, report),
         missions: missions(own, report),
         mode: mode(own, report),
     }

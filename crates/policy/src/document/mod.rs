@@ -4,6 +4,7 @@
 //! all findings come at once. What is *not* here: what a key does to a request (`evaluate`).
 
 mod agents;
+mod lists;
 mod profiles;
 mod read;
 mod report;

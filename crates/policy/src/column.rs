@@ -1,0 +1,162 @@
+//! Column lists: which columns of which relations an agent may use.
+//!
+//! What is *not* here: which columns exist; a pattern that fits no column is as good as none.
+
+use model::{ColumnRole, ColumnUse, RelationName};
+
+use crate::table::{TablePattern, TableSet};
+
+/// A column pattern: a name in which `*` stands for any letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ColumnPattern(String);
+
+impl ColumnPattern {
+    /// Reads an entry; the error says what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let name = match text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None if text.contains(|c: char| c.is_whitespace() || "\"'.,;()[]".contains(c)) => {
+                return Err("expected a column's name, in which `*` stands for any letters");
+            }
+            None => text.to_ascii_lowercase(),
+        };
+        if name.is_empty() { Err("a name is empty") } else { Ok(Self(name)) }
+    }
+
+    /// Whether it is `*`.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
+    fn is(&self, name: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else {
+            return false;
+        };
+        let mut pieces: Vec<&str> = pieces.collect();
+        let Some(last) = pieces.pop() else { return rest.is_empty() };
+        for piece in pieces {
+            let Some((_, tail)) = rest.split_once(piece) else { return false };
+            rest = tail;
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// What counts as a use of a denied column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// Wherever it can influence the result.
+    #[default]
+    Anywhere,
+    /// Only where its values come out or are written.
+    OutputOnly,
+}
+
+/// The lists for the relations of one pattern.
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnRule {
+    relations: TableSet,
+    allow: Option<Vec<ColumnPattern>>,
+    deny: Vec<ColumnPattern>,
+    counts: Counts,
+}
+
+impl ColumnRule {
+    pub(crate) fn new(
+        relation: TablePattern,
+        allow: Option<Vec<ColumnPattern>>,
+        deny: Vec<ColumnPattern>,
+        counts: Counts,
+    ) -> Self {
+        Self { relations: TableSet::new([relation]), allow, deny, counts }
+    }
+
+    /// Whether it is about a relation; a name that may be the one it means counts.
+    pub(crate) fn is_about(&self, relation: &RelationName) -> bool {
+        self.relations.may_list(relation)
+    }
+
+    /// Whether it lets this use of a relation that it is about pass. What stands behind a view, a
+    /// child or a parent is narrowed by denied columns alone: allowing a view allows what it reads.
+    pub(crate) fn permits(&self, used: &ColumnUse) -> bool {
+        let silent = matches!(used.role, ColumnRole::Filter | ColumnRole::Join | ColumnRole::Order);
+        if silent && self.counts == Counts::OutputOnly {
+            return true;
+        }
+        let allow = self.allow.as_ref().filter(|_| !used.reached);
+        let Some(column) = &used.column else {
+            return allow.is_none_or(|allow| !allow.is_empty());
+        };
+        let fits = |list: &[ColumnPattern]| list.iter().any(|pattern| pattern.is(column));
+        allow.is_none_or(|allow| fits(allow)) && !fits(&self.deny)
+    }
+
+    /// Whether every column may be used for everything.
+    pub(crate) fn is_open(&self) -> bool {
+        let all = |allow: &Vec<ColumnPattern>| allow.iter().any(ColumnPattern::is_any);
+        self.deny.is_empty() && self.allow.as_ref().is_none_or(all)
+    }
+
+    /// The allowed columns, as they are listed.
+    pub(crate) fn allowed(&self) -> Option<impl Iterator<Item = &str>> {
+        self.allow.as_ref().map(|allow| allow.iter().map(|pattern| pattern.0.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patterns(names: &[&str]) -> Vec<ColumnPattern> {
+        names.iter().map(|name| ColumnPattern::parse(name).unwrap()).collect()
+    }
+
+    fn rule(allow: Option<&[&str]>, deny: &[&str], counts: Counts) -> ColumnRule {
+        let relation = TablePattern::parse("public.users").unwrap();
+        ColumnRule::new(relation, allow.map(patterns), patterns(deny), counts)
+    }
+
+    fn used(column: Option<&str>, role: ColumnRole, reached: bool) -> ColumnUse {
+        ColumnUse {
+            schema: "public".to_owned(),
+            relation: "users".to_owned(),
+            column: column.map(str::to_owned),
+            role,
+            reached,
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_any_letters() {
+        let is = |pattern: &str, name: &str| ColumnPattern::parse(pattern).unwrap().is(name);
+        assert!(is("ssn", "ssn") && !is("ssn", "ssn2") && !is("ssn", "xssn"));
+        assert!(is("*", "a") && is("*", "") && is("a*", "abc") && is("*c", "abc"));
+        assert!(is("a*c", "abc") && is("a*b*c", "axbyc") && !is("a*b*c", "acb"));
+        assert!(is("SSN", "ssn") && !is("\"SSN\"", "ssn") && is("\"SSN\"", "SSN"));
+        assert!(!is("ab*b", "ab"), "the same letter does not count twice");
+    }
+
+    #[test]
+    fn an_allow_list_narrows_what_is_named_and_a_deny_list_also_what_is_reached() {
+        let both = rule(Some(&["id", "s*"]), &["ssn"], Counts::Anywhere);
+        assert!(both.permits(&used(Some("id"), ColumnRole::Output, false)));
+        assert!(!both.permits(&used(Some("email"), ColumnRole::Filter, false)));
+        assert!(both.permits(&used(Some("email"), ColumnRole::Filter, true)));
+        assert!(!both.permits(&used(Some("ssn"), ColumnRole::Order, true)));
+        assert!(both.permits(&used(None, ColumnRole::Output, false)));
+        assert!(!rule(Some(&[]), &[], Counts::Anywhere).permits(&used(
+            None,
+            ColumnRole::Output,
+            false
+        )));
+    }
+
+    #[test]
+    fn output_only_lets_a_column_filter_but_not_come_out() {
+        let rule = rule(None, &["ssn"], Counts::OutputOnly);
+        assert!(rule.permits(&used(Some("ssn"), ColumnRole::Filter, false)));
+        assert!(!rule.permits(&used(Some("ssn"), ColumnRole::Output, false)));
+        assert!(!rule.permits(&used(Some("ssn"), ColumnRole::Write, false)));
+    }
+}
