@@ -36,6 +36,7 @@ pub(crate) fn complete(
     };
     match found {
         Ok((columns, calls)) => {
+            name_all(facts, &columns);
             facts.columns = Fact::Known(columns);
             facts.calls = Fact::Known(calls);
         }
@@ -43,6 +44,26 @@ pub(crate) fn complete(
             facts.columns = Fact::Unknown(why);
             facts.calls = Fact::Unknown(why);
         }
+    }
+}
+
+/// What a view reads with the rights of who asks counts as named.
+fn name_all(facts: &mut SqlFacts, columns: &[ColumnUse]) {
+    let Fact::Known(relations) = &mut facts.relations else { return };
+    let before = relations.len();
+    for used in columns.iter().filter(|used| !used.reached) {
+        let named = |known: &RelationUse| {
+            known.relation.name == used.relation
+                && matches!(&known.relation.schemas, Schemas::Named(schema) if *schema == used.schema)
+        };
+        if !relations.iter().any(named) {
+            let schemas = Schemas::Named(used.schema.clone());
+            let relation = RelationName { schemas, name: used.relation.clone() };
+            relations.push(RelationUse { relation, access: Access::Read });
+        }
+    }
+    if relations.len() != before {
+        relations.sort_unstable();
     }
 }
 
@@ -83,12 +104,13 @@ struct Bound<'a> {
     catalog: &'a Catalog,
     left: &'a Cell<usize>,
     uses: BTreeSet<Use>,
+    seen: BTreeSet<Oid>,
     calls: BTreeSet<CallUse>,
 }
 
 impl<'a> Bound<'a> {
     const fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
-        Self { catalog, left, uses: BTreeSet::new(), calls: BTreeSet::new() }
+        Self { catalog, left, uses: BTreeSet::new(), seen: BTreeSet::new(), calls: BTreeSet::new() }
     }
 
     /// Everything under one search path.
@@ -101,6 +123,7 @@ impl<'a> Bound<'a> {
     ) -> Resolved<()> {
         let mut resolver = Resolver::new(self.catalog, path, self.left);
         resolver.statement(root)?;
+        self.seen.append(&mut resolver.seen.take());
         let touched = resolver.touched;
         self.take(touched, path)?;
         for text in texts {
@@ -108,6 +131,7 @@ impl<'a> Bound<'a> {
             for raw in tree.statements() {
                 let mut resolver = Resolver::new(self.catalog, path, self.left);
                 resolver.statement(raw.stmt())?;
+                self.seen.append(&mut resolver.seen.take());
                 let touched = resolver.touched;
                 self.take(touched, path)?;
             }
@@ -133,7 +157,7 @@ impl<'a> Bound<'a> {
                     Access::Read | Access::Write => return Err(Unknown::NotInCatalog),
                 }
             };
-            if self.uses.iter().any(|used| used.relation == relation.oid) {
+            if self.seen.contains(&relation.oid) {
                 continue;
             }
             let role = match used.access {
@@ -254,7 +278,8 @@ impl<'a> Bound<'a> {
     fn finish(self) -> Resolved<(Vec<ColumnUse>, Vec<CallUse>)> {
         let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
         let mut columns = BTreeSet::new();
-        for (uses, reached) in [(&self.uses, false), (&behind, true)] {
+        let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
+        for (uses, reached) in all {
             for used in uses {
                 columns.insert(self.column(*used, reached)?);
             }

@@ -15,7 +15,7 @@ mod query;
 mod reach;
 mod utility;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use model::{ColumnRole, Unknown};
@@ -70,6 +70,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) catalog: &'a Catalog,
     path: &'a [String],
     pub(crate) touched: Touched,
+    /// Every relation that was looked up, in a part that does not run, too.
+    pub(crate) seen: RefCell<BTreeSet<Oid>>,
     ctes: Vec<namespace::Cte<'a>>,
     depth: u32,
     left: &'a Cell<usize>,
@@ -86,6 +88,7 @@ impl<'a> Resolver<'a> {
             catalog,
             path,
             touched: Touched::default(),
+            seen: RefCell::new(BTreeSet::new()),
             ctes: Vec::new(),
             depth: 0,
             left,
@@ -98,7 +101,14 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// A name that the catalog does not know, or a bound that was reached.
     pub(crate) fn statement(&mut self, node: Node<'a>) -> Resolved<()> {
-        utility::statement(self, node)
+        utility::statement(self, node)?;
+        for cte in &mut self.ctes {
+            if cte.read.get() {
+                self.touched.uses.append(&mut cte.touched.uses);
+                self.touched.calls.append(&mut cte.touched.calls);
+            }
+        }
+        Ok(())
     }
 
     /// Takes `count` steps from what the submission may still take.
@@ -146,7 +156,9 @@ impl<'a> Resolver<'a> {
             Some(schema) => self.catalog.relation(schema, name),
             None => self.on_path(|schema| self.catalog.relation(schema, name)),
         };
-        found.ok_or(Unknown::NotInCatalog)
+        let found = found.ok_or(Unknown::NotInCatalog)?;
+        self.seen.borrow_mut().insert(found.oid);
+        Ok(found)
     }
 
     /// The first answer along the path.

@@ -2,11 +2,12 @@
 //!
 //! Source: PostgreSQL documentation, "Column References", "LATERAL Subqueries", "WITH Queries".
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use model::ColumnRole;
 
-use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
+use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS, Touched};
 use crate::catalog::{Oid, Relation};
 use crate::parse::NodeList;
 use crate::resolve::strings;
@@ -80,6 +81,9 @@ pub(super) struct Cte<'a> {
     pub(super) name: &'a str,
     pub(super) outputs: Rc<Outputs<'a>>,
     pub(super) outer: CteScope,
+    /// What it touches, if somebody reads it: the server runs no other SELECT in WITH.
+    pub(super) touched: Touched,
+    pub(super) read: Cell<bool>,
 }
 
 /// Where a name was found.
@@ -198,6 +202,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn cte(&self, mut scope: CteScope, name: &str) -> Option<Rc<Outputs<'a>>> {
         while let Some(cte) = scope.checked_sub(1).and_then(|index| self.ctes.get(index)) {
             if cte.name == name {
+                cte.read.set(true);
                 return Some(Rc::clone(&cte.outputs));
             }
             scope = cte.outer;

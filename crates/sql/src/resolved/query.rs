@@ -1,6 +1,7 @@
 //! Queries: WITH, set operations, VALUES, and the clauses of a SELECT in the order in which the
 //! server analyses them.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -8,7 +9,7 @@ use model::{ColumnRole, Unknown};
 
 use super::from::Place;
 use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
-use super::{Part, Resolved, Resolver, Use, figure};
+use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
 use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
 use crate::resolve::strings;
@@ -81,11 +82,14 @@ impl<'a> Resolver<'a> {
             ctes = self.in_order(ctes)?;
         }
         for cte in ctes {
+            let before = std::mem::take(&mut self.touched);
             let outputs = match (with.recursive, cte.ctequery()) {
-                (true, Node::SelectStmt(select)) => self.recursive(cte, select, scope)?,
-                (_, query) => self.query(query, None, scope)?,
+                (true, Node::SelectStmt(select)) => self.recursive(cte, select, scope),
+                (_, query) => self.query(query, None, scope),
             };
-            scope = self.add_cte(cte, named(cte, outputs), scope);
+            let touched = std::mem::replace(&mut self.touched, before);
+            scope = self.add_cte(cte, named(cte, outputs?), scope);
+            self.keep(cte, touched);
         }
         Ok(scope)
     }
@@ -97,8 +101,21 @@ impl<'a> Resolver<'a> {
         outer: CteScope,
     ) -> CteScope {
         let name = cte.ctename().unwrap_or_default();
-        self.ctes.push(Cte { name, outputs: Rc::new(outputs), outer });
+        let (outputs, read) = (Rc::new(outputs), Cell::new(false));
+        self.ctes.push(Cte { name, outputs, outer, touched: Touched::default(), read });
         self.ctes.len()
+    }
+
+    /// A SELECT counts if it is read, anything else always.
+    fn keep(&mut self, cte: &nodes::CommonTableExpr, mut touched: Touched) {
+        if matches!(cte.ctequery(), Node::SelectStmt(_)) {
+            if let Some(kept) = self.ctes.last_mut() {
+                kept.touched = touched;
+            }
+        } else {
+            self.touched.uses.append(&mut touched.uses);
+            self.touched.calls.append(&mut touched.calls);
+        }
     }
 
     /// `a UNION b`: what `a` yields is what the name means inside `b`.

@@ -21,11 +21,13 @@ struct ViewReads {
     columns: Vec<BTreeSet<Use>>,
 }
 
-/// Which way an inheritance tree is followed.
+/// How a use was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Rows of children are rows of the parent.
-    Down,
+    /// A view reads it with its owner's rights, or it is a row of a child.
+    Behind,
+    /// A view with `security_invoker` reads it with the rights of who asks: as if it were named.
+    AsNamed,
     /// A rule on the parent means its children, too.
     Up,
 }
@@ -37,26 +39,40 @@ pub(crate) struct Reach<'a> {
     views: HashMap<Oid, Rc<ViewReads>>,
 }
 
+/// What is behind the relations that a statement names.
+#[derive(Debug, Default)]
+pub(crate) struct Behind {
+    /// Read with the rights of who asks.
+    pub(crate) as_named: BTreeSet<Use>,
+    /// Anything else.
+    pub(crate) reached: BTreeSet<Use>,
+}
+
 impl<'a> Reach<'a> {
     pub(crate) fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
         Self { catalog, left, views: HashMap::new() }
     }
 
-    /// Everything that is behind `direct`, and not among it.
+    /// Everything that is behind `direct`.
     ///
     /// # Errors
     /// A view that cannot be followed, or too much behind it.
-    pub(crate) fn behind(&mut self, direct: &BTreeSet<Use>) -> Resolved<BTreeSet<Use>> {
-        let mut found = BTreeSet::new();
-        let mut waiting: Vec<(Use, Way)> = direct.iter().map(|used| (*used, Way::Down)).collect();
+    pub(crate) fn behind(&mut self, direct: &BTreeSet<Use>) -> Resolved<Behind> {
+        let mut found = Behind::default();
+        let mut waiting: Vec<(Use, Way)> =
+            direct.iter().map(|used| (*used, Way::AsNamed)).collect();
         while let Some((used, way)) = waiting.pop() {
-            if found.len() > limits::MAX_REACH {
+            if found.as_named.len() + found.reached.len() > limits::MAX_REACH {
                 return Err(Unknown::TooComplex);
             }
             let relation = self.catalog.relation_by_oid(used.relation);
             let relation = relation.ok_or(Unknown::NotInCatalog)?;
             for (next, way) in self.next(relation, used, way)? {
-                if !direct.contains(&next) && found.insert(next) {
+                let new = match way {
+                    Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
+                    Way::Behind | Way::Up => found.reached.insert(next),
+                };
+                if new {
                     waiting.push((next, way));
                 }
             }
@@ -68,15 +84,20 @@ impl<'a> Reach<'a> {
         let mut next = Vec::new();
         if relation.definition.is_some() {
             let reads = self.reads(relation)?;
-            next.extend(reads.always.iter().map(|used| (*used, Way::Down)));
-            next.extend(through(relation, &reads, used).map(|used| (used, Way::Down)));
+            let how = if relation.security_invoker { Way::AsNamed } else { Way::Behind };
+            next.extend(reads.always.iter().map(|used| (*used, how)));
+            if relation.security_invoker {
+                // The server asks for every column that the view is made from, used or not.
+                next.extend(reads.columns.iter().flatten().map(|used| (*used, how)));
+            }
+            next.extend(through(relation, &reads, used).map(|used| (used, how)));
         }
         let oids = match way {
-            Way::Down => self.catalog.children(relation.oid),
+            Way::Behind | Way::AsNamed => self.catalog.children(relation.oid),
             Way::Up => &[],
         };
         for child in oids {
-            next.extend(self.twin(relation, *child, used).map(|used| (used, Way::Down)));
+            next.extend(self.twin(relation, *child, used).map(|used| (used, Way::Behind)));
         }
         for parent in &relation.parents {
             next.extend(self.twin(relation, *parent, used).map(|used| (used, Way::Up)));
