@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 READY := scripts/setup.sh && . .portcullis/env.sh &&
 PROFILE ?= ci
 
-.PHONY: help setup demo test conformance bench lint docs
+.PHONY: help setup demo test conformance oracle bench lint docs
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -29,3 +29,6 @@ lint: ## formatting, clippy, documentation, direction of dependencies, words
 
 docs: ## the documentation of the crates
 	@$(READY) cargo doc --workspace --no-deps --document-private-items
+
+oracle: ## 100,000 random statements: PostgreSQL's privilege checks against ours
+	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture

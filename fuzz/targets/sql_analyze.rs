@@ -26,7 +26,7 @@ fuzz_target!(
                 _ => Encoding::Unknown,
             },
             standard_conforming_strings: first & 8 == 0,
-            catalog: None,
+            catalog: sql::Known::Nothing,
         };
         let analysis = sql::analyze(text, &context);
         assert!(!analysis.statements().is_empty());

@@ -397,6 +397,8 @@ pub(crate) enum Page {
     Env,
     /// Reason codes.
     Reasons,
+    /// The policy document: its marked parts made anew.
+    Policy,
 }
 
 /// The page's spelling, `portcullis --proxy --listen …`, as the command `proxy`.

@@ -37,6 +37,16 @@ fn is_dsn(place: &str) -> bool {
 
 /// Reads a server's catalog.
 pub(crate) fn fetch(dsn: &str, environment: &Environment) -> anyhow::Result<Snapshot> {
+    let config = connection(dsn, environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(server::catalog::fetch(&config))?)
+}
+
+/// How to connect; the password may be in the environment.
+pub(crate) fn connection(
+    dsn: &str,
+    environment: &Environment,
+) -> anyhow::Result<tokio_postgres::Config> {
     let mut config = tokio_postgres::Config::from_str(dsn).context(
         "the connection string cannot be read (expected `postgres://user@host/database`)",
     )?;
@@ -49,6 +59,5 @@ pub(crate) fn fetch(dsn: &str, environment: &Environment) -> anyhow::Result<Snap
     if config.get_application_name().is_none() {
         config.application_name("portcullis catalog");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(server::catalog::load(&config))?)
+    Ok(config)
 }

@@ -33,7 +33,8 @@ pub enum Unknown {
     NotConstant,
     /// The parser produced something that we have no rule for.
     UnknownStatement,
-    /// No catalog says what exists.
+    /// Nobody asked a catalog. Where a rule also works on names alone (a blocked table), it does;
+    /// where it rests on this fact, it denies.
     NoCatalog,
     /// The catalog does not have what the statement names.
     NotInCatalog,

@@ -193,6 +193,10 @@ fn relation(scope: Scope<'_>, used: &RelationUse, request: &Request<'_>, reasons
 
 /// Step 5: columns and functions. A list that is present narrows; an absent one does not.
 pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+    // A connection is no statement.
+    if request.stage == Stage::Startup {
+        return;
+    }
     let facts = request.facts;
     if !agent.columns.is_empty() {
         columns(agent, facts, reasons);
@@ -208,19 +212,8 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
                 reasons.add(reason.with_operation(facts.operation));
             }
         }
-        // What calls nothing by any name and touches nothing has no operator to hide one either.
-        Fact::Unknown(_) if is_plain(facts) => {}
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts)),
     }
-}
-
-/// Transaction control, settings and their like: no relation and no function.
-fn is_plain(facts: &SqlFacts) -> bool {
-    let computes = matches!(
-        facts.operation.category(),
-        model::Category::Dml | model::Category::Explain | model::Category::Unknown
-    );
-    !computes && is_nothing(&facts.relations) && is_nothing(&facts.functions)
 }
 
 fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
@@ -240,9 +233,6 @@ fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
                 }
             }
         }
-        // The built-in catalogs hold no view of a user's table.
-        Fact::Unknown(_)
-            if facts.relations.known().is_some_and(|all| all.iter().all(is_built_in)) => {}
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts)),
     }
     let defined = facts.relations.known().into_iter().flatten();
@@ -254,10 +244,6 @@ fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
             reasons.add(reason.with_operation(facts.operation));
         }
     }
-}
-
-fn is_built_in(used: &RelationUse) -> bool {
-    matches!(&used.relation.schemas, Schemas::Named(schema) if schema == "pg_catalog")
 }
 
 /// Step 8: what is forbidden, and never lifted.
@@ -415,21 +401,7 @@ fn behind_views(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
         }
         // Without a catalog a block is on names alone, as the reference says.
         Fact::Unknown(Unknown::NoCatalog) => {}
-        Fact::Unknown(why @ (Unknown::NotInCatalog | Unknown::StaleCatalog)) => {
-            if facts.relations.known().is_none_or(|all| !all.iter().all(is_built_in)) {
-                reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts));
-            }
-        }
-        // The relations are unknown for the same cause, and say so.
-        Fact::Unknown(
-            Unknown::ParseError
-            | Unknown::Encoding
-            | Unknown::TooComplex
-            | Unknown::OpaqueCode
-            | Unknown::UnresolvedName
-            | Unknown::NotConstant
-            | Unknown::UnknownStatement,
-        ) => {}
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts)),
     }
 }
 
@@ -491,9 +463,16 @@ fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reason {
         Unknown::UnknownStatement => Reason::of(ReasonCode::UnrecognizedOperation),
         Unknown::OpaqueCode => opaque(fact, "opaque_code", facts),
         Unknown::NotConstant => opaque(fact, "not_constant", facts),
-        Unknown::NoCatalog => opaque(fact, "no_catalog", facts),
-        Unknown::NotInCatalog => opaque(fact, "not_in_catalog", facts),
-        Unknown::StaleCatalog => opaque(fact, "stale_catalog", facts),
+        Unknown::NoCatalog => opaque(fact, "no_catalog", facts)
+            .with_hint("the operator has to give the door a catalog (catalog_dsn)".to_owned()),
+        Unknown::NotInCatalog => opaque(fact, "not_in_catalog", facts).with_hint(
+            "the database has no such table, column or function: correct the name".to_owned(),
+        ),
+        Unknown::StaleCatalog => opaque(fact, "stale_catalog", facts).with_hint(
+            "definitions have just changed: try again in a moment, after COMMIT, or on a new \
+             connection if this one has temporary tables"
+                .to_owned(),
+        ),
     }
 }
 

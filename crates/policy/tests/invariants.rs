@@ -5,9 +5,9 @@ mod common;
 
 use common::{ask, policy};
 use model::{
-    Access, Door, Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request,
-    Schemas, ServerAccess, SettingChange, SettingUse, SettingValue, SqlFacts, Stage,
-    TransactionStep, Unfiltered, Unknown,
+    Access, CallUse, ColumnRole, ColumnUse, Door, Fact, FunctionUse, Operation, Principal,
+    RelationName, RelationUse, Request, Schemas, ServerAccess, SettingChange, SettingUse,
+    SettingValue, SqlFacts, Stage, TransactionStep, Unfiltered, Unknown, Volatility,
 };
 use policy::{Fault, Outcome, Policy, Reason, ReasonCode};
 use proptest::collection::vec;
@@ -38,6 +38,8 @@ const CAUSES: &[Unknown] = &[
     Unknown::OpaqueCode,
     Unknown::UnresolvedName,
     Unknown::NotConstant,
+    Unknown::NotInCatalog,
+    Unknown::StaleCatalog,
     Unknown::UnknownStatement,
 ];
 const STEPS: &[TransactionStep] =
@@ -112,6 +114,31 @@ fn unfiltered() -> impl Strategy<Value = Unfiltered> {
         .prop_map(|(operation, relation)| Unfiltered { operation, relation: relation.to_owned() })
 }
 
+fn column() -> impl Strategy<Value = ColumnUse> {
+    use ColumnRole::{Filter, Join, Order, Output, Write};
+    let role = select(&[Output, Filter, Join, Order, Write][..]);
+    let column = option::weighted(0.8, select(&["id", "ssn", "name"][..]));
+    (select(SCHEMAS), select(TABLES), column, role, any::<bool>()).prop_map(
+        |(schema, relation, column, role, reached)| ColumnUse {
+            schema: schema.to_owned(),
+            relation: relation.to_owned(),
+            column: column.map(str::to_owned),
+            role,
+            reached,
+        },
+    )
+}
+
+fn call() -> impl Strategy<Value = CallUse> {
+    let volatility = select(&[Volatility::Immutable, Volatility::Stable, Volatility::Volatile][..]);
+    (select(&["pg_catalog", "app"][..]), select(&["lower", "count", "now"][..]), volatility)
+        .prop_map(|(schema, name, volatility)| CallUse {
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            volatility,
+        })
+}
+
 prop_compose! {
     fn facts()(
         operation in select(OPERATIONS),
@@ -123,10 +150,12 @@ prop_compose! {
         settings in fact(setting()),
         unfiltered in fact(unfiltered()),
         server_access in fact(select(&[ServerAccess::File, ServerAccess::Program][..])),
+        columns in fact(column()),
+        calls in fact(call()),
     ) -> SqlFacts {
         SqlFacts {
             operation, empty, transaction, operations, relations, functions, settings,
-            unfiltered, server_access,
+            unfiltered, server_access, columns, calls,
         }
     }
 }
@@ -143,6 +172,15 @@ fn some_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static
 
 const PATTERNS: &[&str] = &["public.users", "orders", "hr.*", "app.users", "*", "public.\"Users\""];
 const BLOCKABLE: &[&str] = &["SELECT", "ALTER", "COPY", "SET", "TRANSACTION", "DELETE"];
+
+/// An agent's lists of columns and functions.
+const ELEMENTS: &[&str] = &[
+    "",
+    "",
+    "columns: {'public.users': {allow: [id, name], deny: [ssn]}}, ",
+    "columns: {'*': {deny: ['s*'], output_only: true}}, functions: ['@immutable', count], ",
+    "functions: {deny: ['app.*']}, ",
+];
 
 /// The lists of a policy, whose order must not matter.
 #[derive(Debug, Clone)]
@@ -161,13 +199,14 @@ struct Parts {
     lists: Lists,
     profile: &'static str,
     missions: bool,
+    elements: &'static str,
     stances: [&'static str; 3],
     unidentified: &'static str,
 }
 
 impl Parts {
     fn text(&self) -> String {
-        let Self { lists, profile, missions, stances, unidentified } = self;
+        let Self { lists, profile, missions, elements, stances, unidentified } = self;
         let [default_policy, server_files, unparsable] = stances;
         let missions = if *missions {
             format!("missions: {{m: {{tables: {}}}}}, ", list(&lists.tables))
@@ -176,7 +215,7 @@ impl Parts {
         };
         format!(
             "profiles:\n  p: {{blocked_operations: {}, conditions: ['DELETE must include WHERE']}}\n\
-             agents:\n  a: {{profile: {profile}, {missions}blocked_tables: {}}}\n\
+             agents:\n  a: {{profile: {profile}, {missions}{elements}blocked_tables: {}}}\n\
              default_policy: {default_policy}\nserver_files: {server_files}\n\
              unparsable: {unparsable}\nblocked_functions: {}\nfunctions: {}\nsettings: {}\n\
              unidentified: {{policy: {unidentified}, blocked_tables: {}}}\n",
@@ -230,10 +269,11 @@ prop_compose! {
         lists in lists(),
         profile in select(&["permissive", "standard", "strict", "hardened", "p"][..]),
         missions in any::<bool>(),
+        elements in select(ELEMENTS),
         stances in prop::array::uniform3(select(&["deny", "allow"][..])),
         unidentified in select(&["deny", "monitor", "allow"][..]),
     ) -> Parts {
-        Parts { lists, profile, missions, stances, unidentified }
+        Parts { lists, profile, missions, elements, stances, unidentified }
     }
 }
 
@@ -262,6 +302,8 @@ fn forget_all(facts: &mut SqlFacts, why: Unknown) {
     forget(&mut facts.settings, why);
     forget(&mut facts.unfiltered, why);
     forget(&mut facts.server_access, why);
+    forget(&mut facts.columns, why);
+    forget(&mut facts.calls, why);
 }
 
 /// Every way to know less than `facts` says, by one step.
@@ -279,6 +321,8 @@ fn blurred(facts: &SqlFacts, why: Unknown) -> Vec<SqlFacts> {
         change(&|facts| forget(&mut facts.settings, why)),
         change(&|facts| forget(&mut facts.unfiltered, why)),
         change(&|facts| forget(&mut facts.server_access, why)),
+        change(&|facts| forget(&mut facts.columns, why)),
+        change(&|facts| forget(&mut facts.calls, why)),
         change(&|facts| facts.transaction = None),
         change(&|facts| facts.empty = false),
         change(&|facts| {

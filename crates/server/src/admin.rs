@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use crate::catalog::live::Live;
 use crate::{Error, Shared};
 
 /// Serves until shutdown.
@@ -45,12 +46,21 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     )
     .await;
     let reachable = matches!(upstream, Ok(Ok(_)));
-    let status =
-        if healthy && reachable { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let catalog = shared.catalog.as_ref();
+    // Nothing that rests on a catalog is allowed without one.
+    let current = catalog.is_none_or(|live| live.get().is_some());
+    let age = match catalog {
+        None => String::new(),
+        Some(live) => {
+            let age = live.age().map_or("null".to_owned(), |age| age.as_secs().to_string());
+            format!(",\"catalog\":{current},\"catalog_age_seconds\":{age}")
+        }
+    };
+    let ready = healthy && reachable && current;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let policy = shared.gate.in_force().digest.clone();
     let body = format!(
-        "{{\"ready\":{},\"ledger\":{healthy},\"upstream\":{reachable},\"policy\":\"{policy}\"}}\n",
-        healthy && reachable
+        "{{\"ready\":{ready},\"ledger\":{healthy},\"upstream\":{reachable}{age},\"policy\":\"{policy}\"}}\n"
     );
     (status, [(header::CONTENT_TYPE, "application/json")], body)
 }
@@ -60,6 +70,9 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     shared.metrics.ledger_records.set(stats.records);
     shared.metrics.ledger_fsyncs.set(stats.fsyncs);
     shared.metrics.ledger_bytes.set(stats.bytes);
+    if let Some(age) = shared.catalog.as_ref().and_then(Live::age) {
+        shared.metrics.catalog_age.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match shared.metrics.render() {
         Ok(text) => (StatusCode::OK, [(header::CONTENT_TYPE, kind)], text),

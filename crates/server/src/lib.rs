@@ -24,6 +24,8 @@ use audit::{Ledger, LedgerConfig, LedgerError, Promise};
 pub use policy::Mode;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::catalog::CatalogSettings;
+use crate::catalog::live::Live;
 use crate::gate::{Gate, InForce};
 use crate::pg::Cancels;
 use crate::tasks::Tasks;
@@ -56,6 +58,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// The search path that sessions start with when they name none.
     pub search_path: Vec<String>,
+    /// Where the catalog comes from, if anywhere.
+    pub catalog: Option<CatalogSettings>,
     /// The one-line view of decisions on standard output, if wanted.
     pub view: Option<Colour>,
 }
@@ -96,6 +100,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) gate: Gate,
     pub(crate) cancels: Cancels,
+    pub(crate) catalog: Option<Live>,
     pub(crate) tasks: Tasks,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) view: Option<View>,
@@ -130,6 +135,7 @@ async fn serve(settings: Settings, policy: policy::Policy, ledger: Ledger) -> Re
     let shared = Arc::new(Shared {
         gate,
         cancels: Cancels::default(),
+        catalog: settings.catalog.clone().map(Live::new),
         tasks: Tasks::default(),
         metrics,
         view,
@@ -141,6 +147,7 @@ async fn serve(settings: Settings, policy: policy::Policy, ledger: Ledger) -> Re
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
+    shared.tasks.spawn(catalog::live::keep(Arc::clone(&shared)));
     shared.tasks.spawn(reload::watch(Arc::clone(&shared), hangup));
     if let Some(address) = shared.settings.admin {
         admin::serve(&shared, address).await?;

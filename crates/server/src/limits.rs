@@ -29,6 +29,10 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the policy file is looked at.
 pub(crate) const POLICY_POLL: Duration = Duration::from_secs(1);
+/// Definitions that pass within this time are answered by one load of the catalog.
+pub(crate) const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+/// How long after a failed load the next one is tried.
+pub(crate) const CATALOG_RETRY: Duration = Duration::from_secs(2);
 /// Largest policy file.
 pub(crate) const MAX_POLICY_BYTES: u64 = 1024 * 1024;
 /// Judgements that are recorded together at most.

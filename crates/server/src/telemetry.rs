@@ -25,6 +25,9 @@ pub(crate) struct Metrics {
     pub(crate) violations: Counter,
     pub(crate) policy_reloads: Counter,
     pub(crate) policy_failures: Counter,
+    pub(crate) catalog_loads: Counter,
+    pub(crate) catalog_failures: Counter,
+    pub(crate) catalog_age: Gauge,
     pub(crate) ledger_records: Gauge<u64, AtomicU64>,
     pub(crate) ledger_fsyncs: Gauge<u64, AtomicU64>,
     pub(crate) ledger_bytes: Gauge<u64, AtomicU64>,
@@ -62,6 +65,9 @@ impl Default for Metrics {
             violations: Counter::default(),
             policy_reloads: Counter::default(),
             policy_failures: Counter::default(),
+            catalog_loads: Counter::default(),
+            catalog_failures: Counter::default(),
+            catalog_age: Gauge::default(),
             ledger_records: Gauge::default(),
             ledger_fsyncs: Gauge::default(),
             ledger_bytes: Gauge::default(),
@@ -96,6 +102,9 @@ impl Metrics {
         );
         root.register("policy_reloads", "Policies installed", self.policy_reloads.clone());
         root.register("policy_failures", "Policies not installed", self.policy_failures.clone());
+        root.register("catalog_loads", "Catalogs loaded", self.catalog_loads.clone());
+        root.register("catalog_failures", "Catalogs not loaded", self.catalog_failures.clone());
+        root.register("catalog_age_seconds", "Age of the catalog", self.catalog_age.clone());
         root.register("ledger_records", "Records in this process", self.ledger_records.clone());
         root.register("ledger_fsyncs", "fsync calls", self.ledger_fsyncs.clone());
         root.register("ledger_bytes", "Bytes of records", self.ledger_bytes.clone());

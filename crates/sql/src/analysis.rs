@@ -92,6 +92,8 @@ pub enum Effect {
     SearchPath(NewSearchPath),
     /// A COPY sub-protocol starts.
     Copy,
+    /// A temporary relation is made, or one that was is changed.
+    Temporary,
 }
 
 /// What DISCARD throws away.
@@ -378,7 +380,8 @@ fn remember(names: &mut HashMap<NameRef, Arc<SqlFacts>>, effects: &[Effect]) {
             Effect::Discard(Discarded::All) => names.clear(),
             Effect::Discard(Discarded::Plans | Discarded::Sequences | Discarded::Temporary)
             | Effect::SearchPath(_)
-            | Effect::Copy => {}
+            | Effect::Copy
+            | Effect::Temporary => {}
         }
     }
 }

@@ -22,6 +22,17 @@ pub enum Encoding {
     Unknown,
 }
 
+/// What is known of the database's catalog.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// Nobody asked: names are all there is.
+    Nothing,
+    /// It was asked for, and what there is cannot be relied on.
+    Stale,
+    /// This exists.
+    Catalog(&'a Catalog),
+}
+
 /// What the session tells analysis. Cheap to build per call.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -31,6 +42,6 @@ pub struct Context<'a> {
     pub encoding: Encoding,
     /// Whether a backslash in `'…'` is an ordinary character.
     pub standard_conforming_strings: bool,
-    /// What exists in the database; without it columns and calls are unknown.
-    pub catalog: Option<&'a Catalog>,
+    /// What exists in the database.
+    pub catalog: Known<'a>,
 }

@@ -36,5 +36,5 @@ mod walk;
 pub use analysis::{
     Analysis, Discarded, Effect, NameKind, NameRef, NewSearchPath, ParseFailure, Statement, analyze,
 };
-pub use context::{Context, Encoding, SearchPaths};
+pub use context::{Context, Encoding, Known, SearchPaths};
 pub use options::{parse_search_path, split_options, startup_settings};

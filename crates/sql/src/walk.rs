@@ -10,6 +10,7 @@ use std::collections::HashSet;
 
 use model::{Access, Operation, RelationName, RelationUse, Unknown};
 
+use crate::analysis::Effect;
 use crate::children::each_child;
 use crate::context::{Context, SearchPaths};
 use crate::findings::Findings;
@@ -241,6 +242,11 @@ impl<'a> Walk<'a, '_> {
     pub(crate) fn relation(&mut self, var: &'a nodes::RangeVar, task: Task<'a>) {
         let written =
             Qualified { schema: var.schemaname(), name: var.relname().unwrap_or_default() };
+        let temporary = var.relpersistence.cast_unsigned() == b't'
+            || written.schema.is_some_and(|schema| schema.starts_with("pg_temp"));
+        if task.touch == Touch::Define && temporary {
+            self.found.effects.push(Effect::Temporary);
+        }
         let may_be_cte =
             written.schema.is_none() && matches!(task.touch, Touch::Read | Touch::Lock);
         if may_be_cte && self.scopes.has(task.scope, written.name) {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Answer, Surroundings};
 use crate::args::{ConfigArgs, ConfigCommand, ConfigShowArgs, ProxyArgs};
+use crate::config::setting::Key;
 use crate::config::value::Mode;
 use crate::config::{self, Loaded};
 use crate::output::{self, Color, Style, printable};
@@ -26,7 +27,7 @@ fn show(args: ConfigShowArgs, surroundings: &Surroundings) -> anyhow::Result<Ans
     let style = if args.origin { surroundings.style } else { Style::Plain };
     for (key, given) in &loaded.layer {
         let name = key.setting().name;
-        let value = printable(&given.text);
+        let value = printable(shown(*key, &given.text));
         if args.origin {
             let origin = style.paint(Color::Dim, &given.origin);
             writeln!(out, "{name:<18} {value:<28} {origin}")?;
@@ -36,6 +37,12 @@ fn show(args: ConfigShowArgs, surroundings: &Surroundings) -> anyhow::Result<Ans
     }
     out.flush()?;
     Ok(Answer::Clean)
+}
+
+/// A secret is not shown, where it is kept is.
+fn shown(key: Key, text: &str) -> &str {
+    let kept_elsewhere = text == "off" || text.starts_with("env:") || text.starts_with("file:");
+    if key == Key::CatalogDsn && !kept_elsewhere { "***" } else { text }
 }
 
 /// A value as the configuration file would have it.

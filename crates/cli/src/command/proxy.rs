@@ -3,15 +3,19 @@
 //! Nothing is forwarded without a policy that checks: it is loaded here first, so that what is
 //! wrong with it is shown with the lines that are wrong.
 
+use anyhow::Context as _;
 use audit::LedgerConfig;
+use server::catalog::CatalogSettings;
 use server::{Colour, Mode, Settings};
 
 use super::{Answer, Surroundings};
 use crate::args::ProxyArgs;
+use crate::config::layers::Environment;
 use crate::config::resolved::{Config, LedgerSettings};
+use crate::config::value::SecretRef;
 use crate::config::{self, value};
 use crate::output::{self, Style};
-use crate::{logging, policy_file};
+use crate::{catalog_file, logging, policy_file};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Result<Answer> {
@@ -32,7 +36,8 @@ pub(crate) fn run(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Resul
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    server::run(settings(config, surroundings.style))?;
+    let catalog = catalog(&config.catalog, environment)?;
+    server::run(Settings { catalog, ..settings(config, surroundings.style) })?;
     Ok(Answer::Clean)
 }
 
@@ -53,12 +58,35 @@ fn settings(config: Config, style: Style) -> Settings {
         handshake_timeout: config.handshake_timeout,
         drain_timeout: config.drain_timeout,
         search_path: config.search_path,
+        catalog: None,
         view: match (config.display.view, style) {
             (value::Switch::Off, Style::Plain | Style::Color) => None,
             (value::Switch::On, Style::Plain) => Some(Colour::Plain),
             (value::Switch::On, Style::Color) => Some(Colour::Ansi),
         },
     }
+}
+
+/// The catalog's connection, with the secret fetched from where it is.
+fn catalog(
+    settings: &config::resolved::CatalogSettings,
+    environment: &Environment,
+) -> anyhow::Result<Option<CatalogSettings>> {
+    let Some(secret) = &settings.dsn else { return Ok(None) };
+    let dsn = match secret {
+        SecretRef::Literal(dsn) => dsn.clone(),
+        SecretRef::Variable(name) => environment
+            .get(name)
+            .map_err(|problem| anyhow::anyhow!("{problem}"))?
+            .with_context(|| format!("--catalog-dsn: the variable `{name}` is not set"))?
+            .to_owned(),
+        SecretRef::File(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("--catalog-dsn: cannot read `{}`", path.display()))?
+            .trim()
+            .to_owned(),
+    };
+    let connection = catalog_file::connection(&dsn, environment).context("--catalog-dsn")?;
+    Ok(Some(CatalogSettings { connection, max_age: settings.max_age, poll: settings.poll }))
 }
 
 fn ledger(settings: LedgerSettings) -> LedgerConfig {

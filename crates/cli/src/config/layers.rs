@@ -12,8 +12,8 @@ pub(crate) const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("PORTCULLIS_CONFIG", "The configuration file, if `--config` does not name one"),
     ("PORTCULLIS_COLOR", "When to colour output, if `--color` does not say: auto, always, never"),
     ("NO_COLOR", "If it is set and not empty, output is not coloured unless asked for"),
-    ("DATABASE_URL", "What `doctor` connects to, if `--dsn` does not say"),
-    ("PGPASSWORD", "The password for `doctor`, if the connection string has none"),
+    ("DATABASE_URL", "What `doctor` and `catalog dump` connect to, if `--dsn` does not say"),
+    ("PGPASSWORD", "The password for `doctor` and the catalog, if the connection string has none"),
 ];
 
 /// Where a value comes from.

@@ -22,7 +22,9 @@ struct Document(Vec<(Spanned<String>, Spanned<Node>)>);
 enum Node {
     Text(String),
     List(Vec<Node>),
-    /// Nothing, or a mapping.
+    /// A mapping.
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    /// Nothing.
     Other,
 }
 
@@ -35,7 +37,7 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
     let mut layer = Layer::new();
     let mut problems = Vec::new();
     let mut version = false;
-    for (name, node) in document.0 {
+    for (name, node) in flat(document.0) {
         let place = |location: Location| Origin::File {
             file: file.to_owned(),
             line: location.line(),
@@ -72,6 +74,28 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Layer, Vec<Problem>> {
     if problems.is_empty() { Ok(layer) } else { Err(problems) }
 }
 
+/// `catalog: {dsn: …}` is `catalog_dsn: …`.
+fn flat(entries: Vec<(Spanned<String>, Spanned<Node>)>) -> Vec<(Spanned<String>, Spanned<Node>)> {
+    let mut all = Vec::new();
+    for (name, node) in entries {
+        let group = format!("{}_", name.value);
+        let names_a_group = Key::parse(&name.value).is_none()
+            && Key::ALL.iter().any(|key| key.setting().name.starts_with(&group));
+        match node.value {
+            Node::Map(inner) if names_a_group => {
+                for (mut key, value) in inner {
+                    key.value = format!("{group}{}", key.value);
+                    all.push((key, value));
+                }
+            }
+            value @ (Node::Text(_) | Node::List(_) | Node::Map(_) | Node::Other) => {
+                all.push((name, Spanned { value, ..node }));
+            }
+        }
+    }
+    all
+}
+
 fn unknown(name: &str) -> String {
     let names = Key::ALL.iter().map(|key| key.setting().name).chain(["version"]);
     match closest(name, names) {
@@ -99,7 +123,7 @@ impl Node {
                 let parts: Option<Vec<String>> = nodes.iter().map(Self::text).collect();
                 parts.map(|parts| parts.join(","))
             }
-            Self::Other => None,
+            Self::Map(_) | Self::Other => None,
         }
     }
 }
@@ -181,8 +205,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        while let Some((_, _)) = map.next_entry::<Node, Node>()? {}
-        Ok(Node::Other)
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Map(entries))
     }
 }
 
@@ -200,6 +227,16 @@ mod tests {
         assert_eq!(layer[&Key::MaxSessions].text, "5");
         assert_eq!(layer[&Key::Admin].text, "off");
         assert_eq!(layer[&Key::SearchPath].text, "\"$user\",app");
+    }
+
+    #[test]
+    fn a_group_is_its_settings() {
+        let text = "version: 1\ncatalog:\n  dsn: env:CATALOG\n  max_age: 1m\n";
+        let layer = parse("p.yaml", text).unwrap();
+        assert_eq!(layer[&Key::CatalogDsn].text, "env:CATALOG");
+        assert_eq!(layer[&Key::CatalogMaxAge].origin.to_string(), "p.yaml:4:12");
+        let problems = parse("p.yaml", "version: 1\ncatalog: {pol: 1s}\n").unwrap_err();
+        assert!(problems[0].message.contains("`catalog_poll`"), "{problems:?}");
     }
 
     #[test]

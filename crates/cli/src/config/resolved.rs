@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::layers::{Given, Layer, Problem};
 use super::setting::Key;
-use super::value::{self, Expected, LogFormat, LogLevel, Mode, Payload, Promise, Switch};
+use super::value::{
+    self, Expected, LogFormat, LogLevel, Mode, Payload, Promise, SecretRef, Switch,
+};
 
 /// The proxy's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +33,21 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Duration,
     /// `$user` unexpanded.
     pub(crate) search_path: Vec<String>,
+    /// Where the catalog comes from, and how old it may be.
+    pub(crate) catalog: CatalogSettings,
     /// What is shown, and how.
     pub(crate) display: DisplaySettings,
+}
+
+/// Where the catalog comes from, and how old it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogSettings {
+    /// A connection string, or where one is.
+    pub(crate) dsn: Option<SecretRef>,
+    /// Beyond this nothing is known.
+    pub(crate) max_age: Duration,
+    /// Between two loads.
+    pub(crate) poll: Duration,
 }
 
 /// What is recorded, and how.
@@ -98,6 +113,13 @@ impl Reader<'_> {
         })
     }
 
+    fn catalog(&mut self) -> Option<CatalogSettings> {
+        let dsn = self.read(Key::CatalogDsn, value::secret_or_off);
+        let max_age = self.read(Key::CatalogMaxAge, value::waiting_time);
+        let poll = self.read(Key::CatalogPoll, value::waiting_time);
+        Some(CatalogSettings { dsn: dsn?, max_age: max_age?, poll: poll? })
+    }
+
     fn display(&mut self) -> Option<DisplaySettings> {
         let view = self.read(Key::View, Switch::parse);
         let log_format = self.read(Key::LogFormat, LogFormat::parse);
@@ -116,6 +138,7 @@ impl Reader<'_> {
         let handshake_timeout = self.read(Key::HandshakeTimeout, value::waiting_time);
         let drain_timeout = self.read(Key::DrainTimeout, value::duration);
         let search_path = self.read(Key::SearchPath, value::search_path);
+        let catalog = self.catalog();
         let display = self.display();
         Some(Config {
             listen: listen?,
@@ -128,6 +151,7 @@ impl Reader<'_> {
             handshake_timeout: handshake_timeout?,
             drain_timeout: drain_timeout?,
             search_path: search_path?,
+            catalog: catalog?,
             display: display?,
         })
     }
@@ -163,6 +187,12 @@ fn contradictions(config: &Config, layer: &Layer) -> Vec<Problem> {
     }
     if config.admin.is_some_and(|admin| admin.port() != 0 && config.listen.contains(&admin)) {
         complain(Key::Admin, "expected an address other than the one of `listen`");
+    }
+    if config.catalog.dsn.is_some() && config.catalog.poll > config.catalog.max_age {
+        complain(
+            Key::CatalogPoll,
+            "expected less than `catalog_max_age`: it would be too old in between",
+        );
     }
     problems
 }

@@ -126,6 +126,21 @@ settings! {
         "SCHEMAS" = "\"$user\", public",
         "The search_path of sessions that name none when they start"
     }
+    CatalogDsn {
+        "catalog_dsn", "catalog-dsn", ["PORTCULLIS_CATALOG_DSN"],
+        "DSN|env:NAME|file:PATH|off" = "off",
+        "How to read what exists in the database; rules on columns and functions need it"
+    }
+    CatalogMaxAge {
+        "catalog_max_age", "catalog-max-age", ["PORTCULLIS_CATALOG_MAX_AGE"],
+        "DURATION" = "5m",
+        "Age beyond which nothing is known from the catalog"
+    }
+    CatalogPoll {
+        "catalog_poll", "catalog-poll", ["PORTCULLIS_CATALOG_POLL"],
+        "DURATION" = "30s",
+        "How often the catalog is read anew; after a definition passed the door it is read at once"
+    }
     View {
         "view", "view", ["PORTCULLIS_VIEW"],
         "on|off" = "on",

@@ -108,6 +108,40 @@ pub(crate) fn admin(text: &str) -> Result<Option<SocketAddr>, Expected> {
     }
 }
 
+/// A secret, or where it is.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum SecretRef {
+    /// It is written here.
+    Literal(String),
+    /// In this environment variable.
+    Variable(String),
+    /// In this file.
+    File(std::path::PathBuf),
+}
+
+impl std::fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("***"),
+            Self::Variable(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+/// A secret, `env:NAME`, `file:PATH` or `off`.
+pub(crate) fn secret_or_off(text: &str) -> Result<Option<SecretRef>, Expected> {
+    match (text, text.strip_prefix("env:"), text.strip_prefix("file:")) {
+        ("off", _, _) => Ok(None),
+        ("", _, _) | (_, Some(""), _) | (_, _, Some("")) => {
+            Err("expected a connection string, `env:NAME`, `file:PATH` or `off`")
+        }
+        (_, Some(name), _) => Ok(Some(SecretRef::Variable(name.to_owned()))),
+        (_, _, Some(path)) => Ok(Some(SecretRef::File(path.into()))),
+        _ => Ok(Some(SecretRef::Literal(text.to_owned()))),
+    }
+}
+
 /// `host:port` of the server behind the door; the port may be left out.
 pub(crate) fn upstream(text: &str) -> Result<String, Expected> {
     const EXPECTED: Expected = "expected a host and a port, such as `localhost:5432`";

@@ -4,6 +4,8 @@
 //! without a server. Every door that a test opens has its ledger verified when the test is over.
 
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod copy;

@@ -133,17 +133,17 @@ impl<'w, 'r> Writer<'w, 'r> {
         let mut text = format!("SELECT {list} FROM {from}");
         if self.random.chance(55) {
             let condition = self.condition();
-            text.push_str(&format!(" WHERE {condition}"));
+            text.extend([" WHERE ", &condition]);
         }
         if grouped {
             text.push_str(" GROUP BY 1");
             if self.random.chance(30) {
                 let column = self.any(Ty::Int);
-                text.push_str(&format!(" HAVING max({column}) > 1"));
+                text.extend([" HAVING max(", &column, ") > 1"]);
             }
         } else if shape.is_none() && self.random.chance(15) {
             let key = self.any(Ty::Text);
-            text.push_str(&format!(" ORDER BY {key}"));
+            text.extend([" ORDER BY ", &key]);
             if self.depth == 1 && self.random.chance(20) {
                 text.push_str(" FOR UPDATE");
             }
@@ -448,11 +448,12 @@ impl<'w, 'r> Writer<'w, 'r> {
             } else {
                 Self::constant(ty).to_owned()
             };
-            text.push_str(&match self.random.below(3) {
+            let action = match self.random.below(3) {
                 0 => " ON CONFLICT DO NOTHING".to_owned(),
                 1 => " ON CONFLICT (id) DO NOTHING".to_owned(),
                 _ => format!(" ON CONFLICT (id) DO UPDATE SET {name} = {value}"),
-            });
+            };
+            text.push_str(&action);
         }
         text.push_str(&self.returning(&table));
         text

@@ -228,7 +228,7 @@ impl World {
                          GRANT DELETE ON {place} TO eve;"
                     )
                     .unwrap();
-                    write!(tables, "          - {place}\n").unwrap();
+                    writeln!(tables, "          - {place}").unwrap();
                     writeln!(columns, "      {place}: [{list}]").unwrap();
                 }
                 Level::Some(_) | Level::None => {}

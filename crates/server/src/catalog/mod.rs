@@ -3,17 +3,19 @@
 //! Invariants: one read-only transaction, so that everything is of one moment; `search_path` is
 //! `pg_catalog` alone, so that view definitions name every schema; nothing is ever written.
 
+pub(crate) mod live;
 mod queries;
 
 use std::pin::pin;
 use std::time::Duration;
 
+pub use live::CatalogSettings;
 use serde::de::DeserializeOwned;
-use sql::catalog::{FORMAT, Snapshot};
+use sql::catalog::{Catalog, CatalogError, FORMAT, Snapshot};
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
 
 /// Longest time that loading may take.
-pub const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+pub const LOAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a catalog could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,9 @@ pub enum LoadError {
     /// It took longer than [`LOAD_TIMEOUT`].
     #[error("the server did not give its catalog within {} s", LOAD_TIMEOUT.as_secs())]
     Timeout,
+    /// Two entries that cannot both be.
+    #[error("the server's catalog contradicts itself: {0}")]
+    Contradiction(#[source] CatalogError),
     /// A row that is not what this version expects.
     #[error("the server's {list} are not what this version can read: {source}")]
     Unreadable {
@@ -54,11 +59,20 @@ impl From<tokio_postgres::Error> for LoadError {
     }
 }
 
+/// Connects, reads everything in one transaction, hangs up, and indexes it.
+///
+/// # Errors
+/// As [`fetch`], and if what was read contradicts itself.
+pub async fn load(config: &Config) -> Result<Catalog, LoadError> {
+    let snapshot = fetch(config).await?;
+    Catalog::from_snapshot(snapshot).map_err(LoadError::Contradiction)
+}
+
 /// Connects, reads everything in one transaction, and hangs up.
 ///
 /// # Errors
 /// The server cannot be reached, refuses, is too slow, or answers what cannot be read.
-pub async fn load(config: &Config) -> Result<Snapshot, LoadError> {
+pub async fn fetch(config: &Config) -> Result<Snapshot, LoadError> {
     tokio::time::timeout(LOAD_TIMEOUT, connect_and_read(config))
         .await
         .map_err(|_elapsed| LoadError::Timeout)?

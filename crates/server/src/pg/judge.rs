@@ -12,7 +12,7 @@ use audit::{LedgerFault, RecordId, Settled, SettledOutcome};
 use model::{Operation, Principal, SqlFacts, Stage, Unknown};
 use pgwire::{
     BindHead, Change, ClientMessage, ClientTag, Definition, Effects, HEADER_BYTES, Header, Lookup,
-    NameKind, Outcome, Protocol, Refused, Settlement, Submitted, UpstreamStep, UpstreamTag,
+    NameKind, Outcome, Protocol, Refused, Settlement, Status, Submitted, UpstreamStep, UpstreamTag,
     Violation, client_header, decode_client,
 };
 
@@ -155,6 +155,7 @@ impl Judge {
     /// The client broke the protocol in a way after which the server would end the session.
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
         let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
+        self.reading.look_up(self.shared.catalog.as_ref());
         // Known by its header alone: a body of up to 1 GiB is not waited for.
         if header.tag == ClientTag::Password {
             return Err(Violation::client("invalid frontend message type 112"));
@@ -554,6 +555,11 @@ impl Judge {
 
     /// Follows what a cleared statement changes in how later text is read.
     fn about_to_run(&mut self, facts: &SqlFacts) {
+        if let Some(live) = &self.shared.catalog
+            && self.reading.on_definitions(facts)
+        {
+            live.invalidate();
+        }
         let changes_none = facts.settings.known().is_some_and(Vec::is_empty);
         if changes_none {
             return;
@@ -611,6 +617,7 @@ impl Judge {
                 sql::Discarded::Plans | sql::Discarded::Sequences | sql::Discarded::Temporary,
             )
             | sql::Effect::Copy => {}
+            sql::Effect::Temporary => self.reading.on_temporary(),
             sql::Effect::SearchPath(path) => self.reading.on_search_path(path),
         }
     }
@@ -661,6 +668,13 @@ impl Judge {
         let step = self.protocol.upstream(tag, body)?;
         if self.protocol.has_settled() {
             self.settle();
+        }
+        if tag == UpstreamTag::Ready
+            && let Some(live) = &self.shared.catalog
+            && self.protocol.status() == Status::Idle
+            && self.reading.on_idle()
+        {
+            live.invalidate();
         }
         Ok(match step {
             UpstreamStep::Relay => Answer::Relay,

@@ -4,8 +4,11 @@
 //! its statement is cleared and never taken back, because a rollback could take it back on the
 //! server: the session may have any of the paths it ever had.
 
-use model::{Fact, RelationUse, Schemas, SettingUse, SettingValue, SqlFacts};
+use std::sync::Arc;
 
+use model::{Category, Fact, Operation, RelationUse, Schemas, SettingUse, SettingValue, SqlFacts};
+
+use crate::catalog::live::{Live, Loaded};
 use crate::limits::MAX_SEARCH_PATHS;
 
 /// What analysis is told about the session.
@@ -16,7 +19,30 @@ pub(crate) struct Reading {
     paths_known: bool,
     encoding: sql::Encoding,
     conforming: bool,
+    catalog: Seen,
+    /// It may have temporary relations, or others that nobody else sees yet.
+    own_relations: OwnRelations,
     epoch: u32,
+}
+
+/// The catalog as this session has seen it last.
+#[derive(Debug, Clone)]
+enum Seen {
+    /// None is configured.
+    Off,
+    /// None that can be relied on.
+    Stale,
+    /// This one.
+    Loaded(Arc<Loaded>),
+}
+
+/// What only this session sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OwnRelations {
+    /// Temporary ones may exist.
+    temporary: bool,
+    /// Definitions of its open transaction.
+    uncommitted: bool,
 }
 
 impl Reading {
@@ -28,6 +54,8 @@ impl Reading {
             paths_known: path.is_some(),
             encoding: sql::Encoding::Utf8,
             conforming: true,
+            catalog: Seen::Off,
+            own_relations: OwnRelations::default(),
             epoch: 0,
         };
         if let Some(path) = path {
@@ -51,8 +79,65 @@ impl Reading {
             },
             encoding: self.encoding,
             standard_conforming_strings: self.conforming,
-            catalog: None,
+            catalog: match &self.catalog {
+                Seen::Off => sql::Known::Nothing,
+                _ if self.hides_relations() => sql::Known::Stale,
+                Seen::Stale => sql::Known::Stale,
+                Seen::Loaded(loaded) => sql::Known::Catalog(&loaded.catalog),
+            },
         }
+    }
+
+    /// Looks for a newer catalog: before each message that is judged.
+    pub(crate) fn look_up(&mut self, live: Option<&Live>) {
+        let Some(live) = live else { return };
+        let now = live.get();
+        let same = match (&self.catalog, &now) {
+            (Seen::Loaded(before), Some(now)) => Arc::ptr_eq(before, now),
+            (Seen::Stale, None) => true,
+            (Seen::Off | Seen::Stale | Seen::Loaded(_), _) => false,
+        };
+        if !same {
+            self.catalog = now.map_or(Seen::Stale, Seen::Loaded);
+            self.epoch += 1;
+        }
+    }
+
+    /// Whether a name may mean something that the catalog cannot have. Temporary relations come
+    /// first unless the path says where.
+    fn hides_relations(&self) -> bool {
+        let last = |path: &Vec<String>| path.iter().any(|schema| schema == "pg_temp");
+        let OwnRelations { temporary, uncommitted } = self.own_relations;
+        uncommitted || (temporary && !self.paths.iter().all(last))
+    }
+
+    /// A statement is about to run: whether it may define something.
+    pub(crate) fn on_definitions(&mut self, facts: &SqlFacts) -> bool {
+        let code = facts.operations.is_unknown() || calls_volatile_code(facts);
+        let defines = code || facts.operations.known().into_iter().flatten().copied().any(defines);
+        if defines {
+            let before = self.own_relations;
+            self.own_relations =
+                OwnRelations { temporary: before.temporary || code, uncommitted: true };
+            self.epoch += 1;
+        }
+        defines
+    }
+
+    /// A temporary relation is made.
+    pub(crate) fn on_temporary(&mut self) {
+        self.own_relations.temporary = true;
+        self.epoch += 1;
+    }
+
+    /// The session is outside a transaction: whether there were definitions in the last one.
+    pub(crate) fn on_idle(&mut self) -> bool {
+        let had = self.own_relations.uncommitted;
+        if had {
+            self.own_relations.uncommitted = false;
+            self.epoch += 1;
+        }
+        had
     }
 
     fn add_path(&mut self, path: &[String]) {
@@ -147,6 +232,27 @@ impl Reading {
         }
         facts
     }
+}
+
+/// Whether running it may change what exists.
+const fn defines(operation: Operation) -> bool {
+    match operation.category() {
+        Category::Ddl
+        | Category::Dcl
+        | Category::Function
+        | Category::Extension
+        | Category::Admin
+        | Category::Unknown => true,
+        Category::Dml | Category::Tcl | Category::Session | Category::Explain => false,
+    }
+}
+
+/// Code that we do not read may define things as well.
+fn calls_volatile_code(facts: &SqlFacts) -> bool {
+    facts.calls.known().into_iter().flatten().any(|call| {
+        call.volatility == model::Volatility::Volatile
+            && !matches!(call.schema.as_str(), "pg_catalog" | "information_schema")
+    })
 }
 
 fn is_utf8(value: &SettingValue) -> bool {

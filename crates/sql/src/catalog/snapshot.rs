@@ -74,6 +74,7 @@ impl RelationKind {
 }
 
 /// A row of `pg_class`, with its columns.
+#[expect(clippy::struct_excessive_bools, reason = "the catalog's own flags, as it has them")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Relation {
@@ -164,6 +165,7 @@ pub enum Volatility {
 }
 
 /// A row of `pg_proc`.
+#[expect(clippy::struct_excessive_bools, reason = "the catalog's own flags, as it has them")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Function {

@@ -10,7 +10,7 @@ use model::{
 
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use};
 use crate::catalog::{self, Catalog, Function, Oid, Relation};
-use crate::context::{Context, SearchPaths};
+use crate::context::{Context, Known, SearchPaths};
 use crate::parse::{self, Node};
 
 /// Completes `facts` of the statement `root`, which also runs `texts`, with what the catalog says.
@@ -21,7 +21,15 @@ pub(crate) fn complete(
     context: &Context<'_>,
     left: &Cell<usize>,
 ) {
-    let Some(catalog) = context.catalog else { return };
+    let catalog = match context.catalog {
+        Known::Nothing => return,
+        Known::Stale => {
+            facts.columns = Fact::Unknown(Unknown::StaleCatalog);
+            facts.calls = Fact::Unknown(Unknown::StaleCatalog);
+            return;
+        }
+        Known::Catalog(catalog) => catalog,
+    };
     let found = match context.search_paths {
         SearchPaths::Unknown => Err(Unknown::NotConstant),
         SearchPaths::Possible(paths) => {
@@ -214,7 +222,9 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::NotInCatalog);
             }
         }
-        candidates.into_iter().for_each(|function| self.calls(function));
+        for function in candidates {
+            self.calls(function);
+        }
         Ok(())
     }
 
@@ -314,13 +324,11 @@ impl<'a> Bound<'a> {
 }
 
 /// Where a name is looked up, in order.
-fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
-    match schema {
-        Some(schema) => vec![schema],
-        None => {
-            let listed = path.iter().any(|schema| schema == "pg_catalog");
-            let first = (!listed).then_some("pg_catalog");
-            first.into_iter().chain(path.iter().map(String::as_str)).collect()
-        }
+pub(super) fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
+    if let Some(schema) = schema {
+        return vec![schema];
     }
+    let listed = path.iter().any(|schema| schema == "pg_catalog");
+    let first = (!listed).then_some("pg_catalog");
+    first.into_iter().chain(path.iter().map(String::as_str)).collect()
 }

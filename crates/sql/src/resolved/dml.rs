@@ -10,7 +10,7 @@ use super::from::{Place, item_of};
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
 use crate::catalog::Relation;
-use crate::parse::{CastNodeList, Node, nodes, raw};
+use crate::parse::{CastNodeList, Node, nodes, present, raw};
 
 impl<'a> Resolver<'a> {
     pub(super) fn insert(
@@ -22,9 +22,9 @@ impl<'a> Resolver<'a> {
         let (relation, item) = self.target_item(insert.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let around = Rc::new(Namespace::default());
-        let width = match insert.select_stmt() {
-            Node::None => Some(0),
-            source => {
+        let width = match present(insert.select_stmt()) {
+            None => Some(0),
+            Some(source) => {
                 let outputs = self.query(source, None, ctes)?;
                 (!outputs.open).then_some(outputs.columns.len())
             }
@@ -90,7 +90,7 @@ impl<'a> Resolver<'a> {
         let (relation, item) = self.target_item(update.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let mut place = Place { outer: None, ctes, left: Vec::new() };
-        self.from_clause(update.from_clause(), &mut place)?;
+        self.sources(update.from_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
         let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
         self.assignments(update.target_list(), relation, &namespace, ctes)?;
@@ -107,7 +107,7 @@ impl<'a> Resolver<'a> {
         let (relation, item) = self.target_item(delete.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let mut place = Place { outer: None, ctes, left: Vec::new() };
-        self.from_clause(delete.using_clause(), &mut place)?;
+        self.sources(delete.using_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
         let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
         self.expression(delete.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
@@ -123,7 +123,7 @@ impl<'a> Resolver<'a> {
         let (relation, item) = self.target_item(merge.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let place = Place { outer: None, ctes, left: Vec::new() };
-        let source = self.from_item(merge.source_relation(), &place)?;
+        let source = self.source(merge.source_relation(), &place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(source.iter().cloned()).collect();
         let both = Rc::new(Namespace { items: items.clone(), outer: None });
         let source = Rc::new(Namespace { items: source, outer: None });

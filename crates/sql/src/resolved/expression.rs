@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
+use super::bind::schemas;
 use super::namespace::{CteScope, Found, Namespace};
 use super::{Call, Resolved, Resolver};
 use crate::catalog::Function;
@@ -48,7 +49,7 @@ impl<'a> Resolver<'a> {
             match node {
                 Node::ColumnRef(column) => self.column(column, namespace, role)?,
                 Node::SelectStmt(_) => {
-                    self.query(node, Some(Rc::clone(namespace)), ctes)?;
+                    self.query(node, Some(namespace), ctes)?;
                 }
                 other => {
                     self.note_call(other);
@@ -191,14 +192,7 @@ impl<'a> Resolver<'a> {
         &self,
         written: Qualified<'a>,
     ) -> impl Iterator<Item = &'a Function> {
-        let schemas: Vec<&str> = match written.schema {
-            Some(schema) => vec![schema],
-            None => {
-                let listed = self.path.iter().any(|schema| schema == "pg_catalog");
-                let first = (!listed).then_some("pg_catalog");
-                first.into_iter().chain(self.path.iter().map(String::as_str)).collect()
-            }
-        };
+        let schemas = schemas(written.schema, self.path);
         let catalog = self.catalog;
         schemas
             .into_iter()

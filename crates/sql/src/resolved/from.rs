@@ -34,52 +34,48 @@ impl<'a> Place<'a> {
 
 impl<'a> Resolver<'a> {
     /// A FROM clause: every item in order, each LATERAL one with those before it in scope.
-    pub(super) fn from_clause(
-        &mut self,
-        clause: &'a NodeList,
-        place: &mut Place<'a>,
-    ) -> Resolved<()> {
+    pub(super) fn sources(&mut self, clause: &'a NodeList, place: &mut Place<'a>) -> Resolved<()> {
         for node in clause {
-            let items = self.from_item(node, place)?;
+            let items = self.source(node, place)?;
             place.left.extend(items);
         }
         Ok(())
     }
 
     /// One item: the names that it brings.
-    pub(super) fn from_item(
-        &mut self,
-        node: Node<'a>,
-        place: &Place<'a>,
-    ) -> Resolved<Vec<Item<'a>>> {
+    pub(super) fn source(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
         self.spend(1)?;
-        self.deeper(|this| this.from_node(node, place))
+        self.deeper(|this| this.source_node(node, place))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else stands in FROM: unknown")]
-    fn from_node(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
+    fn source_node(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
         match node {
-            Node::RangeVar(var) => Ok(vec![self.from_relation(var, place)?]),
+            Node::RangeVar(var) => Ok(vec![self.relation_source(var, place)?]),
             Node::RangeSubselect(sub) => {
                 let outer = place.around(sub.lateral);
-                let outputs = self.query(sub.subquery(), outer, place.ctes)?;
+                let outputs = self.query(sub.subquery(), outer.as_ref(), place.ctes)?;
                 Ok(vec![derived(outputs, sub.alias(), None)])
             }
-            Node::RangeFunction(function) => Ok(vec![self.from_function(function, place)?]),
-            Node::RangeTableFunc(function) => Ok(vec![self.from_xml(function, place)?]),
-            Node::JsonTable(table) => Ok(vec![self.from_json(table, place)?]),
+            Node::RangeFunction(function) => Ok(vec![self.function_source(function, place)?]),
+            Node::RangeTableFunc(function) => Ok(vec![self.xml_source(function, place)?]),
+            Node::JsonTable(table) => Ok(vec![self.json_source(table, place)?]),
             Node::RangeTableSample(sample) => {
                 let namespace = place.lateral();
                 self.expressions(sample.args(), &namespace, place.ctes, ColumnRole::Filter)?;
                 self.expression(sample.repeatable(), &namespace, place.ctes, ColumnRole::Filter)?;
-                self.from_item(sample.relation(), place)
+                self.source(sample.relation(), place)
             }
-            Node::JoinExpr(join) => self.from_join(join, place),
+            Node::JoinExpr(join) => self.join_source(join, place),
             _ => Err(Unknown::UnknownStatement),
         }
     }
 
-    fn from_relation(&mut self, var: &'a nodes::RangeVar, place: &Place<'a>) -> Resolved<Item<'a>> {
+    fn relation_source(
+        &mut self,
+        var: &'a nodes::RangeVar,
+        place: &Place<'a>,
+    ) -> Resolved<Item<'a>> {
         let name = var.relname().unwrap_or_default();
         if var.schemaname().is_none()
             && let Some(outputs) = self.cte(place.ctes, name)
@@ -92,7 +88,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// A function: its columns by declared list, by the catalog, or a single one of its own name.
-    fn from_function(
+    fn function_source(
         &mut self,
         range: &'a nodes::RangeFunction,
         place: &Place<'a>,
@@ -196,7 +192,7 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    fn from_xml(
+    fn xml_source(
         &mut self,
         range: &'a nodes::RangeTableFunc,
         place: &Place<'a>,
@@ -215,7 +211,11 @@ impl<'a> Resolver<'a> {
         Ok(derived(outputs, range.alias(), Some("xmltable")))
     }
 
-    fn from_json(&mut self, table: &'a nodes::JsonTable, place: &Place<'a>) -> Resolved<Item<'a>> {
+    fn json_source(
+        &mut self,
+        table: &'a nodes::JsonTable,
+        place: &Place<'a>,
+    ) -> Resolved<Item<'a>> {
         let namespace = place.lateral();
         self.expression(Node::JsonTable(table), &namespace, place.ctes, ColumnRole::Filter)?;
         let mut outputs = Outputs::default();
@@ -233,16 +233,16 @@ impl<'a> Resolver<'a> {
     }
 
     /// A join: both sides' names, and columns in which USING ones are one.
-    fn from_join(
+    fn join_source(
         &mut self,
         join: &'a nodes::JoinExpr,
         place: &Place<'a>,
     ) -> Resolved<Vec<Item<'a>>> {
-        let mut left = self.from_item(join.larg(), place)?;
+        let mut left = self.source(join.larg(), place)?;
         let mut beside = place.clone();
         beside.left.extend(left.iter().cloned());
-        let mut right = self.from_item(join.rarg(), &beside)?;
-        let shared = self.shared_columns(join, &left, &right);
+        let mut right = self.source(join.rarg(), &beside)?;
+        let shared = Self::shared_columns(join, &left, &right);
         let merged = self.merge(&shared, &left, &right)?;
         let columns = joined(merged.clone(), &shared, &left, &right);
         let rows: Rc<[_]> =
@@ -284,7 +284,6 @@ impl<'a> Resolver<'a> {
 
     /// The names of USING or NATURAL.
     fn shared_columns(
-        &self,
         join: &'a nodes::JoinExpr,
         left: &[Item<'a>],
         right: &[Item<'a>],

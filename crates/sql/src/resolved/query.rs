@@ -30,7 +30,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn query(
         &mut self,
         node: Node<'a>,
-        outer: Option<Rc<Namespace<'a>>>,
+        outer: Option<&Rc<Namespace<'a>>>,
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
         self.spend(1)?;
@@ -48,7 +48,7 @@ impl<'a> Resolver<'a> {
     fn select(
         &mut self,
         select: &'a nodes::SelectStmt,
-        outer: Option<Rc<Namespace<'a>>>,
+        outer: Option<&Rc<Namespace<'a>>>,
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
         let mut waiting = vec![(select, ctes)];
@@ -57,11 +57,11 @@ impl<'a> Resolver<'a> {
             self.spend(1)?;
             let ctes = self.with(select.with_clause(), ctes)?;
             if select.op == raw::SetOperation::SETOP_NONE {
-                let outputs = self.branch(select, outer.clone(), ctes)?;
+                let outputs = self.branch(select, outer.cloned(), ctes)?;
                 first.get_or_insert(outputs);
                 continue;
             }
-            let around = Rc::new(Namespace::inside(outer.clone()));
+            let around = Rc::new(Namespace::inside(outer.cloned()));
             self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
             self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
             waiting.extend(select.rarg().map(|branch| (branch, ctes)));
@@ -197,7 +197,7 @@ impl<'a> Resolver<'a> {
             return Ok(outputs);
         }
         let mut place = Place { outer: outer.clone(), ctes, left: Vec::new() };
-        self.from_clause(select.from_clause(), &mut place)?;
+        self.sources(select.from_clause(), &mut place)?;
         let namespace = Rc::new(Namespace { items: place.left, outer });
         let (outputs, captured) =
             self.targets(select.target_list(), &namespace, ctes, capturing.is_some())?;
@@ -284,13 +284,13 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<Outputs<'a>> {
         self.spend(1)?;
         if let Node::ColumnRef(column) = target.val()
-            && matches!(column.fields().iter().last(), Some(Node::A_Star(_)))
+            && matches!(column.fields().iter().next_back(), Some(Node::A_Star(_)))
         {
             return self.star(column, namespace);
         }
         self.expression(target.val(), namespace, ctes, ColumnRole::Output)?;
         if let Node::A_Indirection(indirection) = target.val()
-            && matches!(indirection.indirection().iter().last(), Some(Node::A_Star(_)))
+            && matches!(indirection.indirection().iter().next_back(), Some(Node::A_Star(_)))
         {
             // The fields of a composite value: names that only its type knows.
             return Ok(Outputs { columns: Vec::new(), open: true });
@@ -359,7 +359,7 @@ impl<'a> Resolver<'a> {
             for (index, target) in select.target_list().iter().enumerate() {
                 let figured = || target.name().unwrap_or_else(|| figure::of(target.val()));
                 let is_star = matches!(target.val(), Node::ColumnRef(column)
-                    if matches!(column.fields().iter().last(), Some(Node::A_Star(_))));
+                    if matches!(column.fields().iter().next_back(), Some(Node::A_Star(_))));
                 let named = by_name.is_some_and(|name| !is_star && figured() == name);
                 if named || number == Some(index) {
                     outputs = true;

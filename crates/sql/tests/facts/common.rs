@@ -15,7 +15,7 @@ pub(crate) fn context(paths: &[Vec<String>]) -> Context<'_> {
         search_paths: SearchPaths::Possible(paths),
         encoding: Encoding::Utf8,
         standard_conforming_strings: true,
-        catalog: None,
+        catalog: sql::Known::Nothing,
     }
 }
 
@@ -99,5 +99,8 @@ pub(crate) fn cause(why: Unknown) -> &'static str {
         Unknown::UnresolvedName => "name",
         Unknown::NotConstant => "constant",
         Unknown::UnknownStatement => "statement",
+        Unknown::NoCatalog => "no catalog",
+        Unknown::NotInCatalog => "not in catalog",
+        Unknown::StaleCatalog => "stale catalog",
     }
 }

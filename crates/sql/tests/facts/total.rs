@@ -105,7 +105,7 @@ proptest! {
             search_paths: SearchPaths::Unknown,
             encoding: if ascii { Encoding::AsciiOnly } else { Encoding::Utf8 },
             standard_conforming_strings: conforming,
-            catalog: None,
+            catalog: sql::Known::Nothing,
         };
         for text in [bytes, words.join(" ").into_bytes()] {
             let analysis = sql::analyze(&text, &context);

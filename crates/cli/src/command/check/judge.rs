@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use model::{Door, Principal, Request, SqlFacts, Stage};
 use policy::{Explanation, Mode, Outcome, Policy, Reason};
 use sql::catalog::Catalog;
-use sql::{Analysis, Context, Encoding, SearchPaths};
+use sql::{Analysis, Context, Encoding, Known, SearchPaths};
 
 use crate::command::Answer;
 
@@ -92,7 +92,7 @@ impl<'a> Judge<'a> {
             search_paths: SearchPaths::Possible(&self.paths),
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
-            catalog: self.catalog,
+            catalog: self.catalog.map_or(Known::Nothing, Known::Catalog),
         };
         let analysis = sql::analyze(text, &context);
         let mut outcome = Outcome::Allow;

@@ -1,0 +1,188 @@
+//! Rules on columns and functions, judged by the catalog of the real server.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::kit::{Door, Said, binary, database, eventually, said, server};
+
+const POLICY: &str = r#"
+version: "2"
+agents:
+  analyst:
+    columns:
+      public.users: {deny: [email]}
+      public.products: [id, name]
+    functions: {deny: [random, "lib.*"]}
+    blocked_tables: [public.payments]
+"#;
+
+const ANALYST: &str = "agent:analyst";
+
+fn door() -> Door {
+    let database = database();
+    let dsn = server().conn_string(&database);
+    let arguments = ["--catalog-dsn", &dsn];
+    let door = Door::before(server().port, database, POLICY, &arguments);
+    fresh(&door);
+    door
+}
+
+/// Waits until the catalog is loaded.
+fn fresh(door: &Door) {
+    let known = || door.psql(ANALYST, &["-c", "SELECT id FROM users"]).code == 0;
+    assert!(eventually(Duration::from_secs(20), known), "{}", door.proxy.output());
+}
+
+fn ask(door: &Door, sql: &str) -> Said {
+    door.psql(ANALYST, &["-c", sql])
+}
+
+#[track_caller]
+fn refused(door: &Door, sql: &str, reason: &str) {
+    let said = ask(door, sql);
+    assert!(said.err.contains(reason), "{sql}: {said:?}");
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{sql}");
+}
+
+#[track_caller]
+fn passes(door: &Door, sql: &str) {
+    let said = ask(door, sql);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{sql}");
+}
+
+#[test]
+fn a_denied_column_is_found_however_it_is_reached() {
+    let door = door();
+    door.direct("CREATE VIEW mails AS SELECT id, email AS address FROM users; CREATE VIEW deep AS SELECT * FROM mails; GRANT SELECT ON mails, deep TO app");
+    // Nobody told the door: polling would, and a definition through the door does.
+    passes(&door, "CREATE TABLE own (a int)");
+    fresh(&door);
+    for sql in [
+        "SELECT email FROM users",
+        "SELECT * FROM users",
+        "TABLE users",
+        "SELECT u FROM users u",
+        "SELECT row_to_json(u) FROM users u",
+        "SELECT (u).id FROM users u",
+        "SELECT id FROM users WHERE email LIKE 'a%'",
+        "SELECT id FROM users ORDER BY email",
+        "SELECT count(email) FROM users",
+        "SELECT x.id FROM users x NATURAL JOIN users y",
+        "WITH users AS (SELECT * FROM users) SELECT id FROM users",
+        "SELECT address FROM deep",
+        "SELECT id FROM mails WHERE address = 'x'",
+        "UPDATE users SET id = id WHERE email = 'x'",
+        "DELETE FROM users RETURNING *",
+        "COPY users TO STDOUT",
+        "COPY (SELECT email FROM users) TO STDOUT",
+        "CREATE TABLE copied AS SELECT email FROM users",
+        "EXPLAIN SELECT email FROM users",
+    ] {
+        refused(&door, sql, "column_not_allowed:email (table: public.users)");
+    }
+    for sql in [
+        "SELECT id FROM users",
+        "SELECT count(*) FROM users",
+        "SELECT id FROM deep",
+        "SELECT id AS email FROM users ORDER BY email",
+        "WITH c (email) AS (SELECT id FROM users) SELECT email FROM c",
+        "SELECT 'email' FROM users",
+    ] {
+        passes(&door, sql);
+    }
+}
+
+#[test]
+fn an_allow_list_says_which_columns_there_are() {
+    let door = door();
+    passes(&door, "SELECT id, name FROM products");
+    let said = ask(&door, "SELECT price FROM products");
+    assert!(said.err.contains("use only these columns of public.products: id, name"), "{said:?}");
+}
+
+#[test]
+fn functions_are_found_behind_operators() {
+    let door = door();
+    door.direct(
+        "CREATE SCHEMA lib; GRANT USAGE ON SCHEMA lib TO app; \
+         CREATE FUNCTION lib.near(int, int) RETURNS bool LANGUAGE sql AS 'SELECT true'; \
+         CREATE OPERATOR public.<~ (LEFTARG = int, RIGHTARG = int, FUNCTION = lib.near)",
+    );
+    passes(&door, "CREATE TABLE own (a int)");
+    fresh(&door);
+    refused(&door, "SELECT id FROM users WHERE id <~ 3", "function_not_allowed:lib.near");
+    refused(&door, "SELECT random()", "function_not_allowed:pg_catalog.random");
+    passes(&door, "SELECT id FROM users WHERE id < 3");
+}
+
+#[test]
+fn a_block_reaches_through_a_view() {
+    let door = door();
+    door.direct("CREATE VIEW cards AS SELECT id FROM payments; GRANT SELECT ON cards TO app");
+    passes(&door, "CREATE TABLE own (a int)");
+    fresh(&door);
+    refused(&door, "SELECT id FROM cards", "blocked_table (table: public.payments)");
+}
+
+#[test]
+fn a_definition_makes_the_catalog_stale_until_it_is_read_again() {
+    let door = door();
+    // In its own transaction nobody else sees the new table, so neither does the catalog.
+    let both = "BEGIN; CREATE TABLE own (email text)";
+    let said = door.psql(ANALYST, &["-c", both, "-c", "SELECT email FROM own", "-c", "ROLLBACK"]);
+    assert!(said.err.contains("unknown_columns:stale_catalog"), "{said:?}");
+    fresh(&door);
+    passes(&door, "CREATE TABLE own (email text)");
+    let known = || ask(&door, "SELECT email FROM own").code == 0;
+    assert!(eventually(Duration::from_secs(20), known), "{}", door.proxy.output());
+}
+
+#[test]
+fn a_temporary_relation_cannot_pose_as_another() {
+    let door = door();
+    let script =
+        ["-c", "CREATE TEMP TABLE products2 AS SELECT 1 AS id", "-c", "SELECT id FROM users"];
+    let said = door.psql(ANALYST, &script);
+    assert!(said.err.contains("stale_catalog"), "{said:?}");
+    // Another session never saw it.
+    fresh(&door);
+}
+
+#[test]
+fn without_a_catalog_a_rule_on_columns_denies() {
+    let door = Door::with(POLICY, &[]);
+    refused(&door, "SELECT id FROM users", "unknown_columns:no_catalog");
+    refused(&door, "SELECT name FROM products", "unknown_columns:no_catalog");
+}
+
+#[test]
+fn a_catalog_is_written_down_and_judged_by_without_the_server() {
+    let database = database();
+    let dsn = server().conn_string(&database);
+    let folder =
+        std::env::temp_dir().join(format!("portcullis-catalog-{database}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, policy) = (folder.join("catalog.json"), folder.join("policy.yaml"));
+    std::fs::write(&policy, POLICY).unwrap();
+    let dumped = said(
+        Command::new(binary()).args(["catalog", "dump", "--dsn", &dsn, "--output"]).arg(&file),
+    );
+    assert_eq!(dumped.code, 0, "{dumped:?}");
+    assert!(dumped.out.contains("relations"), "{dumped:?}");
+    let check = |place: &str, sql: &str| {
+        let mut command = Command::new(binary());
+        command.arg("check").arg("--policy").arg(&policy);
+        said(command.args(["--agent", "analyst", "--catalog", place, "-c", sql]))
+    };
+    for place in [file.to_str().unwrap(), dsn.as_str()] {
+        assert_eq!(check(place, "SELECT id FROM users").code, 0);
+        let denied = check(place, "SELECT u FROM users u");
+        assert_eq!(denied.code, 1);
+        assert!(denied.out.contains("column_not_allowed"), "{denied:?}");
+    }
+    std::fs::write(&file, "{\"format\": 1}").unwrap();
+    let broken = check(file.to_str().unwrap(), "SELECT 1");
+    assert_eq!(broken.code, 2);
+    assert!(broken.err.contains("portcullis catalog dump"), "{broken:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
