@@ -60,10 +60,25 @@ fn planned_keys_are_refused_by_name() {
     for key in ["default_action", "identity", "session", "tools", "detections", "tenancy", "rego"] {
         fails(&format!("{key}: x"), &format!("`{key}` is not supported yet"));
     }
-    for key in ["columns", "functions", "tools", "budgets", "tenant", "roles", "scopes"] {
+    for key in ["tools", "budgets", "tenant", "roles", "scopes"] {
         fails(&format!("agents: {{a: {{{key}: x}}}}"), &format!("`{key}` is not supported yet"));
     }
     fails("agents: {a: {missions: {m: {tables: [], max_rows: 1}}}}", "`max_rows` is not supported");
+}
+
+#[test]
+fn lists_of_columns_and_functions_are_checked() {
+    let columns = |text: &str| format!("agents: {{a: {{columns: {{{text}}}}}}}");
+    fails(&columns("'a b': [x]"), "`a b` is no table");
+    fails(&columns("t: ['x y']"), "`x y` is no column");
+    fails(&columns("t: {alow: [x]}"), "unknown key `alow` in the columns of `t`");
+    fails(&columns("t: {mask: [x]}"), "`mask` is not supported yet");
+    fails(&columns("t: {output_only: true}"), "neither allowed nor denied");
+    fails("agents: {a: {functions: ['@pure']}}", "expected `@immutable`, `@stable` or `@volatile`");
+    fails("agents: {a: {functions: {denny: [x]}}}", "unknown key `denny` in `functions`");
+    let sound = columns("'public.users': {deny: ['s*'], output_only: true}, 'hr.*': [id]");
+    let loaded = Policy::load("p.yaml", &sound).unwrap();
+    assert!(loaded.warnings.to_string().contains("values can be guessed"), "{}", loaded.warnings);
 }
 
 #[test]
