@@ -98,8 +98,6 @@ pub enum Fault {
     Unaudited,
     /// Judging failed.
     Internal,
-    /// The policy changed while the request was waiting.
-    PolicyChanged,
 }
 
 /// What the policy answers, and why. Every request gets exactly one.
@@ -134,7 +132,6 @@ impl Decision {
         let code = match fault {
             Fault::Unaudited => ReasonCode::Unaudited,
             Fault::Internal => ReasonCode::InternalError,
-            Fault::PolicyChanged => ReasonCode::PolicyChanged,
         };
         Self::deny(policy, vec![Reason::of(code)])
     }
@@ -188,7 +185,7 @@ mod tests {
         assert!(allowed.is_allowed() && allowed.reasons().is_empty());
         let denied = allowed.denied(Reason::of(ReasonCode::Unaudited));
         assert_eq!(denied.outcome(), Outcome::Deny);
-        let again = denied.denied(Reason::of(ReasonCode::PolicyChanged));
+        let again = denied.denied(Reason::of(ReasonCode::TooComplex));
         assert_eq!(again.outcome(), Outcome::Deny);
         assert_eq!(again.reasons().len(), 2);
         assert_eq!(Decision::deny(digest, Vec::new()).reasons().len(), 1);

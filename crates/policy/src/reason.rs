@@ -85,12 +85,15 @@ codes! {
     /// The text is not in an encoding that is read as the server reads it.
     InvalidEncoding "invalid_encoding" "parse_error" Abort
         "send the statement as UTF-8";
-    /// The statement is too complex to be analysed.
+    /// The statement is too long or too complex to be analysed.
     TooComplex "too_complex" "parse_error" Abort
-        "split the statement into smaller ones";
-    /// The statement is too large to be analysed.
-    StatementTooLarge "statement_too_large" "parse_error" Abort
         "split the statement, or pass long values as parameters";
+    /// A protocol message is not well-formed, or not one that may come here.
+    MalformedMessage "malformed_message" "parse_error" Abort
+        "send messages as the PostgreSQL protocol has them";
+    /// A prepared statement or portal has a name that the server would cut.
+    NameTooLong "name_too_long" "parse_error" Rewrite
+        "use a name of at most 63 bytes";
     /// The operation is not permitted.
     BlockedOperation "blocked_operation" "missing_scope" Abort
         "this kind of statement is not permitted for this agent; do without it";
@@ -121,6 +124,9 @@ codes! {
     /// A protocol function call, which no policy key permits.
     FunctionCallNotAllowed "function_call_not_allowed" "missing_scope" Abort
         "call the function in a SELECT instead of a protocol function call";
+    /// A replication connection: its statements cannot be judged.
+    ReplicationNotAllowed "replication_not_allowed" "missing_scope" Abort
+        "connect without `replication`";
     /// The setting may not be changed like this.
     SettingNotAllowed "setting_not_allowed" "missing_scope" Abort
         "leave this setting as it is";
@@ -151,9 +157,6 @@ codes! {
     /// The session holds too many named statements or cursors.
     NamesLimit "names_limit" "rate_limit" Transient
         "deallocate prepared statements or close cursors that are no longer used";
-    /// The policy changed while the request was waiting.
-    PolicyChanged "policy_changed" "infrastructure" Transient
-        "send the statement again";
     /// The decision could not be recorded, so nothing may pass.
     Unaudited "unaudited" "infrastructure" Transient
         "try again later; the operator has to look at the ledger";

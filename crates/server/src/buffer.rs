@@ -105,6 +105,11 @@ impl OutBuffer {
         self.data.len() - self.start < OUT_HIGH_WATER_BYTES
     }
 
+    /// How much is not written yet.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.data.len() - self.start
+    }
+
     /// Whether everything is written.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.data.len()

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use audit::{Entry, Ledger, LedgerFault, Promise, ReasonView, Receipt, RecordId};
 use model::{Door, Principal, Request, SqlFacts, Stage, Unknown};
 use pgwire::{Passive, StandIn};
-use policy::{Decision, Fault, Mode, Policy};
+use policy::{Decision, Fault, Mode, Policy, Reason, ReasonCode};
 
 use crate::limits::{MAX_BATCH, MAX_RECORDED_BYTES, OUT_HIGH_WATER_BYTES};
 use crate::telemetry::Metrics;
@@ -55,12 +55,18 @@ pub(crate) struct Analysed<'a> {
     stage: Stage,
     first: Arc<SqlFacts>,
     others: Vec<Arc<SqlFacts>>,
+    received: Instant,
 }
 
 impl<'a> Analysed<'a> {
     /// A submission of one statement.
     pub(crate) fn one(bytes: &'a [u8], text: &'a [u8], stage: Stage, facts: Arc<SqlFacts>) -> Self {
-        Self { bytes, text, stage, first: facts, others: Vec::new() }
+        Self { bytes, text, stage, first: facts, others: Vec::new(), received: Instant::now() }
+    }
+
+    /// When its last byte was here: the latency in its record counts from then.
+    pub(crate) fn received(self, received: Instant) -> Self {
+        Self { received, ..self }
     }
 
     /// A submission of several. None at all would be a fault of ours, so nothing is known of it.
@@ -73,7 +79,8 @@ impl<'a> Analysed<'a> {
         let mut facts = facts.into_iter();
         let first =
             facts.next().unwrap_or_else(|| Arc::new(SqlFacts::unknown(Unknown::UnknownStatement)));
-        Self { bytes, text, stage, first, others: facts.collect() }
+        let received = Instant::now();
+        Self { bytes, text, stage, first, others: facts.collect(), received }
     }
 
     /// Everything that the submission does, for its record.
@@ -122,6 +129,23 @@ impl Batch {
         self.judged.len() >= MAX_BATCH || self.bytes.len() >= OUT_HIGH_WATER_BYTES
     }
 
+    /// A message that the policy allows.
+    fn allow(&mut self, allowed: &Allowed<'_>) {
+        self.bytes.extend_from_slice(allowed.0);
+    }
+
+    /// A message that the policy denies, in observe mode.
+    fn observe(&mut self, observed: &Observed<'_>) {
+        self.bytes.extend_from_slice(observed.0);
+    }
+
+    /// The part of a statement's text that its record is made of.
+    fn keep_text(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.texts.len();
+        self.texts.extend_from_slice(text.get(..MAX_RECORDED_BYTES).unwrap_or(text));
+        start..self.texts.len()
+    }
+
     /// Keeps a passive frame's place.
     pub(crate) fn relay(&mut self, passive: Passive<'_>) {
         self.bytes.extend_from_slice(passive.bytes());
@@ -131,6 +155,19 @@ impl Batch {
     pub(crate) fn stand_in(&mut self, stand_in: StandIn) {
         self.bytes.extend_from_slice(stand_in.bytes());
     }
+}
+
+/// Bytes that were judged and allowed; made by [`Gate::judge`] alone.
+#[derive(Debug)]
+struct Allowed<'a>(&'a [u8]);
+
+/// Bytes that were judged and denied, and are forwarded because the mode is observe. Their record
+/// says so; made by [`Gate::judge`] alone.
+#[derive(Debug)]
+struct Observed<'a>(&'a [u8]);
+
+fn nanoseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the gate says of one submission.
@@ -144,11 +181,19 @@ pub(crate) enum Ruling {
 
 /// Bytes that may leave.
 ///
-/// ```compile_fail
-/// let forged = server::gate::Cleared { bytes: Vec::new() };
+/// Nobody else can make one:
+///
+/// ```compile_fail,E0451
+/// let forged = server::Cleared { bytes: Vec::new() };
+/// ```
+///
+/// And nobody needs to; naming it is no crime:
+///
+/// ```
+/// fn takes(_cleared: &server::Cleared) {}
 /// ```
 #[derive(Debug)]
-pub(crate) struct Cleared {
+pub struct Cleared {
     bytes: Vec<u8>,
 }
 
@@ -237,7 +282,6 @@ impl Gate {
         analysed: Analysed<'_>,
         batch: &mut Batch,
     ) -> Ruling {
-        let started = Instant::now();
         let in_force = self.policy.load_full();
         let mut decision = self.evaluate(&in_force, who, analysed.stage, &analysed.first);
         for facts in &analysed.others {
@@ -248,24 +292,47 @@ impl Gate {
         let mode = if observed { Mode::Observe } else { Mode::Enforce };
         let forwarded = decision.is_allowed() || observed;
         self.metrics.decided(analysed.stage, &decision, forwarded);
-        let ruling = if forwarded { Ruling::Forward } else { Ruling::Refuse(decision.clone()) };
-        if forwarded {
-            batch.bytes.extend_from_slice(analysed.bytes);
-        }
-        let start = batch.texts.len();
-        let kept = analysed.text.get(..MAX_RECORDED_BYTES).unwrap_or(analysed.text);
-        batch.texts.extend_from_slice(kept);
+        let ruling = if decision.is_allowed() {
+            batch.allow(&Allowed(analysed.bytes));
+            Ruling::Forward
+        } else if observed {
+            batch.observe(&Observed(analysed.bytes));
+            Ruling::Forward
+        } else {
+            Ruling::Refuse(decision.clone())
+        };
+        let text = batch.keep_text(analysed.text);
+        let latency_ns = nanoseconds(analysed.received);
         batch.judged.push(Judged {
             stage: analysed.stage,
-            text: start..batch.texts.len(),
+            text,
             facts: analysed.merged(),
             decision,
             digest: in_force,
             mode,
-            latency_ns: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            latency_ns,
             forwarded,
         });
         ruling
+    }
+
+    /// Records that a message was refused whatever the policy says: it broke the protocol. Nothing
+    /// of it joins the batch, in observe mode neither.
+    pub(crate) fn refuse(&self, analysed: Analysed<'_>, code: ReasonCode, batch: &mut Batch) {
+        let in_force = self.policy.load_full();
+        let decision = Decision::deny(*in_force.policy.digest(), vec![Reason::of(code)]);
+        self.metrics.decided(analysed.stage, &decision, false);
+        let text = batch.keep_text(analysed.text);
+        batch.judged.push(Judged {
+            stage: analysed.stage,
+            text,
+            latency_ns: nanoseconds(analysed.received),
+            facts: analysed.merged(),
+            decision,
+            digest: in_force,
+            mode: Mode::Enforce,
+            forwarded: false,
+        });
     }
 
     fn evaluate(
@@ -316,7 +383,7 @@ impl Gate {
             .judged
             .iter()
             .map(|judged| {
-                let said = |reason: &policy::Reason| (reason.message(), reason.suggestion());
+                let said = |reason: &Reason| (reason.message(), reason.suggestion());
                 judged.decision.reasons().iter().map(said).collect()
             })
             .collect();

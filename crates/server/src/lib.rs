@@ -26,6 +26,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::catalog::CatalogSettings;
 use crate::catalog::live::Live;
+#[doc(hidden)]
+pub use crate::gate::Cleared;
 use crate::gate::{Gate, InForce};
 use crate::pg::Cancels;
 use crate::tasks::Tasks;

@@ -21,10 +21,14 @@ pub(crate) const MAX_SEARCH_PATHS: usize = 8;
 pub(crate) const MAX_RECORDED_BYTES: usize = MAX_HELD_FRAME_BYTES;
 /// Refusals in a row that are answered at once; later ones are slowed, twice as long each time.
 pub(crate) const FREE_REFUSALS: u32 = 16;
+/// What a session's refusals add up to at most: so many good statements later they are forgotten.
+pub(crate) const MAX_REFUSED: u32 = 64;
 /// The longest that one refusal is slowed.
 pub(crate) const MAX_BRAKE: Duration = Duration::from_millis(250);
 /// How long connecting upstream may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a client that cannot be read is looked at.
+pub(crate) const HANG_UP_LOOK: Duration = Duration::from_millis(250);
 /// How long the last words to a client may take.
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the policy file is looked at.

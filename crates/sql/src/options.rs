@@ -40,20 +40,21 @@ fn word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
     word
 }
 
-/// The settings that startup parameters change, those inside `options` included.
+/// The settings that startup parameters change, those inside `options` included, in the order in which
+/// the server applies them: `options` first (PostgreSQL's `process_startup_options`). Of several
+/// values for one setting the last one counts.
 pub fn startup_settings(params: &[(String, String)]) -> Vec<SettingUse> {
-    let mut uses = Vec::new();
+    let (mut first, mut then) = (Vec::new(), Vec::new());
     for (name, value) in params {
         match name.as_str() {
             "user" | "database" | "replication" => {}
-            "options" => uses.extend(switches(&split_options(value))),
+            "options" => first.extend(switches(&split_options(value))),
             other if other.starts_with("_pq_.") => {}
-            other => uses.push(startup(other, value)),
+            other => then.push(startup(other, value)),
         }
     }
-    uses.sort_unstable();
-    uses.dedup();
-    uses
+    first.append(&mut then);
+    first
 }
 
 fn startup(name: &str, value: &str) -> SettingUse {

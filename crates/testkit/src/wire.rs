@@ -67,6 +67,22 @@ impl Wire {
         self.stream.write_all(bytes).map_err(|cause| Trouble::io("sending", cause))
     }
 
+    /// How many bytes the peer's kernel holds that the peer has not read.
+    pub fn unread(&self) -> Result<usize> {
+        let doing = |cause| Trouble::io("reading /proc/net/tcp", cause);
+        let ours = self.stream.local_addr().map_err(doing)?.port();
+        let theirs = self.stream.peer_addr().map_err(doing)?.port();
+        let table = std::fs::read_to_string("/proc/net/tcp").map_err(doing)?;
+        let (local, remote) = (format!(":{theirs:04X}"), format!(":{ours:04X}"));
+        let queue = table.lines().find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, from, to, _, queues, ..] = words.as_slice() else { return None };
+            let both = from.ends_with(&local) && to.ends_with(&remote);
+            both.then(|| queues.split_once(':').map(|(_sent, received)| received)).flatten()
+        });
+        Ok(queue.and_then(|hex| usize::from_str_radix(hex, 16).ok()).unwrap_or(0))
+    }
+
     /// Says that nothing more will be sent, and keeps reading.
     pub fn half_close(&mut self) -> Result<()> {
         self.stream.shutdown(Shutdown::Write).map_err(|e| Trouble::io("closing one side", e))

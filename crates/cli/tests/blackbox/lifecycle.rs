@@ -49,6 +49,24 @@ fn a_client_that_is_killed_takes_its_query_with_it() {
 }
 
 #[test]
+fn a_client_that_dies_while_nobody_reads_takes_its_query_with_it() {
+    let door = Door::transparent();
+    let mut wire = door.wire("");
+    wire.send(&query("SELECT pg_sleep(30)")).unwrap();
+    assert!(eventually(5 * SECOND, || sleeping(&door) == "1\n"));
+    // The server does not read while it sleeps, so once its buffers are full neither does the door.
+    let message = query(&format!("SELECT '{}'", "x".repeat(60_000)));
+    let mut unread = 0;
+    while unread < 5 {
+        wire.send(&message).unwrap();
+        unread = if wire.unread().unwrap() == 0 { 0 } else { unread + 1 };
+        std::thread::sleep(SECOND / 200);
+    }
+    drop(wire);
+    assert!(eventually(SECOND, || sleeping(&door) == "0\n"));
+}
+
+#[test]
 fn a_client_that_hangs_up_rolls_back() {
     let door = Door::open();
     let mut wire = door.wire(WORKER);

@@ -30,7 +30,7 @@ fn a_denied_statement_cannot_be_prepared_in_either_way() {
     let mut wire = door.wire(WORKER);
     let denied = "E(42501) Z(I)";
     assert_eq!(tags(&wire.query("PREPARE p AS SELECT * FROM users").unwrap()), denied);
-    assert_eq!(tags(&wire.query("EXECUTE p").unwrap()), denied);
+    assert_eq!(tags(&wire.query("EXECUTE p").unwrap()), "E(26000) Z(I)");
     wire.send(&[parse("p", "SELECT * FROM users", &[]), sync()].concat()).unwrap();
     assert_eq!(tags(&wire.until_ready().unwrap()), denied);
     let sql = "PREPARE q AS SELECT 1; EXECUTE q; DEALLOCATE q; PREPARE q AS TABLE users; EXECUTE q";
@@ -55,7 +55,16 @@ fn a_cursor_can_be_fetched_from_and_closed() {
 fn a_name_that_nobody_made_is_not_run() {
     let door = Door::open();
     let mut wire = door.wire(WORKER);
-    assert_eq!(tags(&wire.query("EXECUTE nobody").unwrap()), "E(42501) Z(I)");
+    let said = wire.query("EXECUTE nobody").unwrap();
+    assert_eq!(tags(&said), "E(26000) Z(I)");
+    let message = said[0].field(b'M');
+    assert_eq!(message.as_deref(), Some("prepared statement \"nobody\" does not exist"));
+    assert_eq!(tags(&wire.query("BEGIN").unwrap()), "C(BEGIN) Z(T)");
+    let said = wire.query("FETCH 1 FROM nobody").unwrap();
+    assert_eq!(tags(&said), "E(34000) Z(E)");
+    assert_eq!(said[0].field(b'M').as_deref(), Some("cursor \"nobody\" does not exist"));
+    assert_eq!(tags(&wire.query("EXECUTE nobody").unwrap()), "E(25P02) Z(E)");
+    assert_eq!(tags(&wire.query("ROLLBACK").unwrap()), "C(ROLLBACK) Z(I)");
     for message in [bind("", "nobody", &[]), execute("nobody", 0), describe(b'P', "nobody")] {
         wire.send(&[message, sync()].concat()).unwrap();
         let answer = tags(&wire.until_ready().unwrap());
@@ -91,7 +100,7 @@ fn names_that_the_server_would_truncate_are_refused() {
     assert_eq!(ask(&format!("PREPARE {long} AS SELECT 2")), "E(42P05) Z(I)");
     assert_eq!(ask(&format!("EXECUTE {long}")), "T D C(SELECT 1) Z(I)");
     assert_eq!(ask(&format!("DEALLOCATE {long}")), "C(DEALLOCATE) Z(I)");
-    assert_eq!(ask(&format!("EXECUTE {short}")), "E(42501) Z(I)");
+    assert_eq!(ask(&format!("EXECUTE {short}")), "E(26000) Z(I)");
 }
 
 #[test]

@@ -217,3 +217,57 @@ fn a_report_sums_up_what_was_asked() {
     let report = door.report();
     assert!(report.contains("cursor-ai") && report.contains("blocked_operation"), "{report}");
 }
+
+#[test]
+fn every_refusal_has_a_record() {
+    use testkit::wire::{bind, describe, frame, parse, sync};
+    let long = "x".repeat(64);
+    let mut door = Door::with(POLICY, &["--payload", "full"]);
+    let mut wire = door.wire(WORKER);
+    for (message, code) in [
+        (parse(&long, "SELECT 1", &[]), "42622"),
+        (bind(&long, "", &[]), "42622"),
+        (describe(b'S', &long), "42622"),
+        (describe(b'S', "nobody"), "26000"),
+        (bind("", "nobody", &[]), "26000"),
+        (frame(b'P', b"no end"), "08P01"),
+    ] {
+        wire.send(&[message, sync()].concat()).unwrap();
+        let said = wire.until_ready().unwrap();
+        assert_eq!(tags(&said), format!("E({code}) Z(I)"));
+        let detail = said[0].field(b'D').unwrap_or_default();
+        assert!(code == "26000" || detail.contains("Recorded as "), "{said:?}");
+    }
+    // An unknown message ends the session, with a record.
+    wire.send(&frame(b'y', b"")).unwrap();
+    let last = wire.until_closed().unwrap().pop().unwrap();
+    assert_eq!(last.describe(), "< ErrorResponse FATAL 08P01");
+    assert!(last.field(b'D').unwrap_or_default().contains("Recorded as "), "{last:?}");
+    for startup in [("session_replication_role", "replica"), ("replication", "database")] {
+        let who = ("application_name", WORKER);
+        let parameters = [("user", "app"), ("database", &*door.database), who, startup];
+        let mut wire = testkit::Wire::connect(door.proxy.port).unwrap();
+        wire.send(&testkit::wire::startup(196_608, &parameters)).unwrap();
+        let last = wire.until_closed().unwrap().pop().unwrap();
+        assert!(last.field(b'D').unwrap_or_default().contains("Recorded as "), "{last:?}");
+    }
+    door.stop();
+    let files = std::fs::read_dir(door.proxy.ledger()).unwrap().flatten();
+    let text: String = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect();
+    let count = |code: &str| text.matches(&format!("\"code\":\"{code}\"")).count();
+    assert_eq!((count("name_too_long"), count("malformed_message")), (3, 2), "{text}");
+    assert_eq!((count("unresolved_name"), count("replication_not_allowed")), (2, 1), "{text}");
+}
+
+#[test]
+fn who_is_refused_every_other_time_is_slowed_too() {
+    let door = Door::open();
+    let mut wire = door.wire(WORKER);
+    let began = std::time::Instant::now();
+    for _ in 0..70 {
+        assert_eq!(tags(&wire.query("DROP TABLE notes").unwrap()), "E(42501) Z(I)");
+        assert_eq!(tags(&wire.query("SELECT 1").unwrap()), "T D C(SELECT 1) Z(I)");
+    }
+    // The brake itself is what is waited for: it sleeps at least so long.
+    assert!(began.elapsed() > std::time::Duration::from_secs(1), "{:?}", began.elapsed());
+}

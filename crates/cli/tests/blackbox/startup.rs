@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::wire::{gss_request, query, ssl_request, startup, tags, transcript, untagged};
 use testkit::{Frame, Wire};
 
-use crate::kit::{CURSOR, Door, POLICY, TRANSPARENT, WORKER};
+use crate::kit::{CURSOR, Door, server, POLICY, TRANSPARENT, WORKER};
 
 fn hello(door: &Door) -> Vec<u8> {
     let name: &str = &door.database;
@@ -149,7 +149,7 @@ fn startup_parameters_are_judged_like_set() {
 }
 
 #[test]
-fn of_two_search_paths_none_is_believed() {
+fn of_two_search_paths_the_one_that_the_server_takes_counts() {
     let door = Door::open();
     let answer = |extra: &[(&str, &str)]| {
         let mut wire = Wire::connect(door.proxy.port).unwrap();
@@ -162,11 +162,18 @@ fn of_two_search_paths_none_is_believed() {
     };
     let once = ("search_path", "public");
     assert_eq!(answer(&[once]), "T D C(SELECT 1) Z(I)");
-    assert_eq!(answer(&[("options", "-c search_path=hr"), once]), "E(42501) Z(I)");
-    assert_eq!(
-        answer(&[("options", "-c search_path=public"), ("search_path", "hr")]),
-        "E(42501) Z(I)"
-    );
+    // `options` is applied first, wherever it stands.
+    let (hr, public) = (("options", "-c search_path=hr"), ("options", "-c search_path=public"));
+    assert_eq!(answer(&[hr, once]), "T D C(SELECT 1) Z(I)");
+    assert_eq!(answer(&[once, hr]), "T D C(SELECT 1) Z(I)");
+    for order in [[public, ("search_path", "hr")], [("search_path", "hr"), public]] {
+        assert_eq!(answer(&order), "E(42501) Z(I)");
+        // The server itself agrees.
+        let mut parameters = vec![("user", "postgres"), ("database", &*door.database)];
+        parameters.extend_from_slice(&order);
+        let mut direct = Wire::login(server().port, &parameters).unwrap();
+        assert_eq!(direct.query("SHOW search_path").unwrap()[1].row(), ["hr"]);
+    }
 }
 
 #[test]

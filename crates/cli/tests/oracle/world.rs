@@ -173,7 +173,8 @@ impl World {
         let mut list = Vec::new();
         for (index, (name, ty)) in base.columns.iter().enumerate() {
             if *ty != Ty::Pair && random.chance(70) {
-                let own = if random.chance(30) { format!("v{index}") } else { name.clone() };
+                let own =
+                    if random.chance(30) { format!("w{number}x{index}") } else { name.clone() };
                 list.push(format!("s.{name} AS {own}"));
                 columns.push((own, *ty));
             }

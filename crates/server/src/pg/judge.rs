@@ -16,12 +16,16 @@ use pgwire::{
     Violation, client_header, decode_client,
 };
 
+use policy::ReasonCode;
+
 use super::reading::Reading;
-use super::refusal::Refusal;
+use super::refusal::{Named, Refusal};
 use super::writer::Rest;
 use crate::Shared;
 use crate::gate::{Analysed, Batch, Clearing, Gate, Ruling};
-use crate::limits::{FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES};
+use crate::limits::{
+    FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES, MAX_REFUSED,
+};
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
@@ -92,7 +96,10 @@ pub(crate) struct Judge {
     refusals: VecDeque<(u64, Refusal)>,
     open: VecDeque<Open>,
     next: u64,
-    refused_in_a_row: u32,
+    /// Two for each refusal, less one for each statement that did something: see [`Judge::brake`].
+    refused: u32,
+    /// When the message under judgement was here.
+    received: Instant,
 }
 
 /// One judged message, before it is known whether it may pass.
@@ -121,7 +128,8 @@ impl Judge {
             refusals: VecDeque::new(),
             open: VecDeque::new(),
             next: 1,
-            refused_in_a_row: 0,
+            refused: 0,
+            received: Instant::now(),
         }
     }
 
@@ -142,9 +150,14 @@ impl Judge {
         self.batch.is_full()
     }
 
-    /// How long the next message has to wait, after many refusals in a row.
+    fn brake_on(&mut self) {
+        self.refused = self.refused.saturating_add(2).min(MAX_REFUSED);
+    }
+
+    /// How long the next message has to wait, after many refusals that honest work does not make up
+    /// for: who is refused every other time is slowed, too.
     pub(crate) fn brake(&self) -> Option<std::time::Duration> {
-        let excess = self.refused_in_a_row.checked_sub(FREE_REFUSALS)?;
+        let excess = (self.refused / 2).checked_sub(FREE_REFUSALS)?;
         let delay = std::time::Duration::from_millis(1_u64 << excess.min(16));
         Some(delay.min(MAX_BRAKE))
     }
@@ -156,6 +169,7 @@ impl Judge {
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
         let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
         self.reading.look_up(self.shared.catalog.as_ref());
+        self.received = Instant::now();
         // Known by its header alone: a body of up to 1 GiB is not waited for.
         if header.tag == ClientTag::Password {
             return Err(Violation::client("invalid frontend message type 112"));
@@ -199,7 +213,7 @@ impl Judge {
     fn take_whole(&mut self, tag: ClientTag, frame: &[u8]) -> Result<Taken, Violation> {
         let body = frame.get(HEADER_BYTES..).unwrap_or_default();
         let Ok(message) = decode_client(tag, body, true) else {
-            self.refuse(place(tag), Refusal::Malformed, None);
+            self.refuse_message(place(tag), stage_of(tag), Refusal::Malformed(None));
             return Ok(Taken::Bytes(frame.len()));
         };
         let done = match message {
@@ -211,7 +225,7 @@ impl Judge {
             ClientMessage::FunctionCall(oid) => self.on_function_call(frame, oid),
             ClientMessage::Close(kind, name) => {
                 if name.len() > pgwire::limits::MAX_NAME_BYTES {
-                    self.refuse(Refused::Extended, Refusal::LongName, None);
+                    self.refuse_message(Refused::Extended, Stage::Bind, Refusal::LongName(None));
                 } else {
                     let passive = self.protocol.close(kind, name, frame);
                     self.batch.relay(passive);
@@ -269,7 +283,8 @@ impl Judge {
                 | ClientMessage::Password,
             ) => return Err(Violation::client("invalid message length")),
             Err(_malformed) => {
-                self.refuse(place(header.tag), Refusal::Malformed, None);
+                let (place, stage) = (place(header.tag), stage_of(header.tag));
+                self.refuse_message(place, stage, Refusal::Malformed(None));
                 true
             }
         };
@@ -297,24 +312,31 @@ impl Judge {
         missing: Option<Refusal>,
     ) -> Option<u64> {
         let Question { frame, text, stage, facts } = question;
-        let analysed = Analysed::several(frame, text, stage, facts);
+        // Leaving a transaction, or nothing at all, shows no good will.
+        let works = facts.iter().any(|facts| !facts.empty && facts.transaction.is_none());
+        let analysed = Analysed::several(frame, text, stage, facts).received(self.received);
         let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
         match ruling {
             Ruling::Forward => {
                 let ticket = self.number();
                 self.links.push(Link::Ticket(ticket));
-                self.refused_in_a_row = 0;
+                if works {
+                    self.refused = self.refused.saturating_sub(1);
+                }
                 let runs = matches!(stage, Stage::Query | Stage::Execute | Stage::FunctionCall);
                 let started = Instant::now();
                 self.open.push_back(Open { ticket, record: None, started, runs });
                 Some(ticket)
             }
             Ruling::Refuse(decision) => {
-                self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+                self.brake_on();
+                let unknown = |reason: &policy::Reason| reason.code() == ReasonCode::UnresolvedName;
+                let only_missing = decision.reasons().iter().all(unknown);
+                let missing = missing.filter(|_| only_missing || stage != Stage::Query);
                 let refusal = missing.unwrap_or_else(|| denied(&decision));
                 let key = self.number();
                 self.links.push(Link::Refusal(key));
-                self.refuse(place, refusal, Some(key));
+                self.refuse(place, refusal, key);
                 None
             }
         }
@@ -325,12 +347,30 @@ impl Judge {
         self.next
     }
 
-    fn refuse(&mut self, place: Refused, refusal: Refusal, key: Option<u64>) {
-        let key = match key {
-            Some(key) => key,
-            None => self.number(),
+    /// A message that no policy can let pass, recorded as such.
+    fn refuse_message(&mut self, place: Refused, stage: Stage, refusal: Refusal) {
+        let facts = Arc::new(SqlFacts::unknown(match refusal {
+            Refusal::Missing(..) => Unknown::UnresolvedName,
+            Refusal::Denied { .. }
+            | Refusal::Malformed(_)
+            | Refusal::LongName(_)
+            | Refusal::TooManyNames(_) => Unknown::UnknownStatement,
+        }));
+        let analysed = Analysed::one(&[], &[], stage, facts).received(self.received);
+        self.shared.gate.refuse(analysed, refusal.code(), &mut self.batch);
+        self.brake_on();
+        let key = self.number();
+        self.links.push(Link::Refusal(key));
+        self.refuse(place, refusal, key);
+    }
+
+    fn refuse(&mut self, place: Refused, refusal: Refusal, key: u64) {
+        // In SQL a missing name is an ordinary error; in a message it is one in a failed transaction, too.
+        let at_once = match refusal {
+            Refusal::Missing(..) => !matches!(place, Refused::Query),
+            Refusal::Malformed(_) => true,
+            Refusal::Denied { .. } | Refusal::LongName(_) | Refusal::TooManyNames(_) => false,
         };
-        let at_once = matches!(refusal, Refusal::Missing(..) | Refusal::Malformed);
         self.refusals.push_back((key, refusal));
         let stand_in = if at_once {
             self.protocol.refused_at_once(place, key)
@@ -353,8 +393,9 @@ impl Judge {
         let analysis = sql::analyze(text, &self.reading.context());
         let Some(facts) = self.facts(&analysis) else { return false };
         let settings: Vec<_> = facts.iter().map(Arc::clone).collect();
+        let missing = self.missing_name(&analysis);
         let question = Question { frame, text, stage: Stage::Query, facts };
-        if let Some(ticket) = self.ask(question, Refused::Query, None) {
+        if let Some(ticket) = self.ask(question, Refused::Query, missing) {
             for facts in &settings {
                 self.about_to_run(facts);
             }
@@ -369,7 +410,7 @@ impl Judge {
     fn on_parse(&mut self, frame: &[u8], name: &[u8], text: &[u8], whole: bool) -> bool {
         let place = if name.is_empty() { Refused::UnnamedParse } else { Refused::Extended };
         if let Some(refusal) = self.name_refusal(name) {
-            self.refuse(place, refusal, None);
+            self.refuse_message(place, Stage::Parse, refusal);
             return true;
         }
         let source = if whole {
@@ -396,7 +437,7 @@ impl Judge {
         if let Some(refusal) =
             self.name_refusal(head.portal).or_else(|| self.name_refusal(head.statement))
         {
-            self.refuse(Refused::Extended, refusal, None);
+            self.refuse_message(Refused::Extended, Stage::Bind, refusal);
             return true;
         }
         self.on_name(
@@ -411,7 +452,7 @@ impl Judge {
 
     fn on_execute(&mut self, frame: &[u8], portal: &[u8]) -> bool {
         if let Some(refusal) = self.name_refusal(portal) {
-            self.refuse(Refused::Extended, refusal, None);
+            self.refuse_message(Refused::Extended, Stage::Execute, refusal);
             return true;
         }
         self.on_name(
@@ -460,7 +501,7 @@ impl Judge {
 
     fn on_describe(&mut self, frame: &[u8], kind: NameKind, name: &[u8]) -> bool {
         if let Some(refusal) = self.name_refusal(name) {
-            self.refuse(Refused::Extended, refusal, None);
+            self.refuse_message(Refused::Extended, Stage::Bind, refusal);
             return true;
         }
         match self.protocol.lookup(kind, name) {
@@ -470,7 +511,9 @@ impl Judge {
                 let passive = self.protocol.describe(frame);
                 self.batch.relay(passive);
             }
-            Lookup::Missing => self.refuse(Refused::Extended, missing(kind, name), None),
+            Lookup::Missing => {
+                self.refuse_message(Refused::Extended, Stage::Bind, missing(kind, name));
+            }
         }
         true
     }
@@ -495,11 +538,27 @@ impl Judge {
         true
     }
 
+    /// The first name in SQL that stands for nothing: the server would say so.
+    fn missing_name(&self, analysis: &sql::Analysis) -> Option<Refusal> {
+        let [statement] = analysis.statements() else { return None };
+        let missing = |reference: &&sql::NameRef| {
+            let name = reference.name.as_bytes();
+            matches!(self.protocol.lookup(wire_kind(reference.kind), name), Lookup::Missing)
+        };
+        statement.references().iter().find(missing).map(|reference| {
+            let named = match reference.kind {
+                sql::NameKind::Statement => Named::Statement,
+                sql::NameKind::Cursor => Named::Cursor,
+            };
+            Refusal::Missing(named, reference.name.clone())
+        })
+    }
+
     fn name_refusal(&self, name: &[u8]) -> Option<Refusal> {
         if name.len() > pgwire::limits::MAX_NAME_BYTES {
-            return Some(Refusal::LongName);
+            return Some(Refusal::LongName(None));
         }
-        (!name.is_empty() && self.protocol.is_full()).then_some(Refusal::TooManyNames)
+        (!name.is_empty() && self.protocol.is_full()).then_some(Refusal::TooManyNames(None))
     }
 
     /// Facts of every statement, or `None` if a name in it waits for an answer.
@@ -646,13 +705,27 @@ impl Judge {
                 }
                 Link::Refusal(key) => {
                     let found = self.refusals.iter_mut().rev().find(|(each, _)| *each == key);
-                    if let Some((_, Refusal::Denied { record, .. })) = found {
-                        *record = Some(id.to_string());
+                    if let Some((_, refusal)) = found {
+                        refusal.recorded_as(id.to_string());
                     }
                 }
             }
         }
         Ok(clearing)
+    }
+
+    /// Records that the client broke the protocol in a way that ends the session. Gives the record.
+    ///
+    /// # Errors
+    /// The ledger's fault.
+    pub(crate) async fn record_violation(&mut self) -> Result<Option<RecordId>, LedgerFault> {
+        let mut batch = Batch::default();
+        let facts = Arc::new(SqlFacts::unknown(Unknown::UnknownStatement));
+        let analysed = Analysed::one(&[], &[], Stage::Query, facts).received(self.received);
+        self.shared.gate.refuse(analysed, ReasonCode::MalformedMessage, &mut batch);
+        let (recorded, clearing) = self.shared.gate.clear(&self.session, &self.who, &mut batch)?;
+        crate::gate::cleared(clearing).await?;
+        Ok(recorded.map(|recorded| recorded.id(0)))
     }
 
     /// An upstream frame: its tag and the beginning of its body.
@@ -799,7 +872,31 @@ fn unresolved() -> Prepared {
 
 fn missing(kind: NameKind, name: &[u8]) -> Refusal {
     let name = std::str::from_utf8(name).unwrap_or("?");
-    Refusal::Missing(kind, name.to_owned())
+    let named = match kind {
+        NameKind::Statement => Named::Statement,
+        NameKind::Portal => Named::Portal,
+    };
+    Refusal::Missing(named, name.to_owned())
+}
+
+/// The stage that a message belongs to.
+const fn stage_of(tag: ClientTag) -> Stage {
+    match tag {
+        ClientTag::Query => Stage::Query,
+        ClientTag::Parse => Stage::Parse,
+        ClientTag::Execute => Stage::Execute,
+        ClientTag::FunctionCall => Stage::FunctionCall,
+        ClientTag::Bind
+        | ClientTag::Close
+        | ClientTag::Describe
+        | ClientTag::CopyData
+        | ClientTag::CopyDone
+        | ClientTag::CopyFail
+        | ClientTag::Flush
+        | ClientTag::Password
+        | ClientTag::Sync
+        | ClientTag::Terminate => Stage::Bind,
+    }
 }
 
 /// Anything may have happened to names.

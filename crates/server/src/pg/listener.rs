@@ -65,7 +65,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
 async fn turn_away(mut client: TcpStream) {
     let mut out = Vec::new();
     let hint = "Portcullis serves as many sessions as max_sessions allows. Try again later.";
-    fatal("53300", "too many connections", Some(hint), &mut out);
+    fatal("53300", "too many connections", None, Some(hint), &mut out);
     if let Err(error) = client.write_all(&out).await {
         tracing::debug!(%error, "a connection was turned away");
     }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::cancel::{BackendKey, cancel};
 use super::judge::Judge;
 use super::reading::Reading;
-use super::refusal::fatal;
+use super::refusal::{Record, fatal, recorded};
 use super::session::LoggedIn;
 use crate::Shared;
 use crate::buffer::{InBuffer, OutBuffer};
@@ -75,8 +75,23 @@ pub(crate) async fn login(
 impl Login {
     async fn refuse(&mut self, code: &str, message: &'static str, hint: Option<&str>) -> NoSession {
         let mut out = Vec::new();
-        fatal(code, message, hint, &mut out);
-        match self.client.write_all(&out).await {
+        fatal(code, message, None, hint, &mut out);
+        self.end(&out, message).await
+    }
+
+    async fn refuse_recorded(
+        &mut self,
+        (code, message): (&str, &'static str),
+        detail: &str,
+        hint: &str,
+    ) -> NoSession {
+        let mut out = Vec::new();
+        fatal(code, message, Some(detail), Some(hint), &mut out);
+        self.end(&out, message).await
+    }
+
+    async fn end(&mut self, out: &[u8], message: &'static str) -> NoSession {
+        match self.client.write_all(out).await {
             Ok(()) => match self.client.shutdown().await {
                 Ok(()) | Err(_) => NoSession::Refused(message),
             },
@@ -101,12 +116,7 @@ impl Login {
                 Err(error) => return Err(self.bad_startup(error).await),
             };
             let asked = match opening {
-                Opening::Startup(startup) => {
-                    if let Some(refused) = self.replication(&startup).await {
-                        return Err(refused);
-                    }
-                    return Ok(startup);
-                }
+                Opening::Startup(startup) => return Ok(startup),
                 Opening::Cancel { pid, secret } => {
                     self.cancel(BackendKey { pid, secret }).await;
                     return Err(NoSession::NotAsked);
@@ -168,19 +178,19 @@ impl Login {
     }
 
     /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
-    async fn replication(&mut self, startup: &StartupMessage) -> Option<NoSession> {
-        let value = startup.get("replication")?.to_ascii_lowercase();
-        let off = ["false", "no", "off", "0"]
-            .iter()
-            .any(|word| !value.is_empty() && word.starts_with(&value) && value != "o");
-        if off {
-            return None;
-        }
+    async fn replication(&mut self, who: &Principal, session: &str) -> NoSession {
+        let mut batch = Batch::default();
+        let facts = Arc::new(SqlFacts::of(model::Operation::Unknown));
+        let analysed = Analysed::one(&[], &[], Stage::Startup, facts);
+        self.shared.gate.refuse(analysed, ReasonCode::ReplicationNotAllowed, &mut batch);
+        let record = match self.record(who, session, &mut batch).await {
+            Ok(record) => record,
+            Err(ended) => return ended,
+        };
+        let message = "replication is not allowed through Portcullis";
         let hint =
             "Replication connections carry statements that cannot be judged. Connect directly.";
-        Some(
-            self.refuse("28000", "replication is not allowed through Portcullis", Some(hint)).await,
-        )
+        self.refuse_recorded(("28000", message), &recorded(&record), hint).await
     }
 
     async fn connect(
@@ -195,6 +205,9 @@ impl Login {
         };
         let mut who = Principal::asserted(startup.get("application_name").unwrap_or_default());
         who.on_behalf_of = Some(user.clone());
+        if asks_for_replication(&startup) {
+            return Err(self.replication(&who, &session).await);
+        }
         let reading = self.judge_startup(&startup, &who, &session, &user).await?;
         let mut parameters: Vec<(String, String)> =
             startup.parameters.iter().filter(|(name, _)| name != "replication").cloned().collect();
@@ -245,26 +258,23 @@ impl Login {
         let settings = sql::startup_settings(&startup.parameters);
         let mut facts = SqlFacts::of(model::Operation::Set);
         facts.operations = Fact::Known(Vec::new());
-        facts.settings = Fact::Known(settings.clone());
+        let mut sorted = settings.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        facts.settings = Fact::Known(sorted);
         let guards = self.shared.gate.in_force().policy.guards_settings();
         let mut batch = Batch::default();
         let analysed = Analysed::one(&[], &[], Stage::Startup, Arc::new(facts));
         let ruling = self.shared.gate.judge(who, analysed, &mut batch);
-        let recorded = self.shared.gate.clear(session, who, &mut batch);
-        let clearing = match recorded {
-            Ok((_, clearing)) => clearing,
-            Err(_fault) => return Err(self.unrecorded().await),
-        };
-        if crate::gate::cleared(clearing).await.is_err() {
-            return Err(self.unrecorded().await);
-        }
+        let record = self.record(who, session, &mut batch).await?;
         if let Ruling::Refuse(decision) = ruling {
             // Who may run nothing is told so statement by statement; here only settings count.
             let guarded = decision.reasons().iter().find(|reason| about_settings(reason.code()));
             if let Some(reason) = guarded {
                 let mut out = Vec::new();
                 let message = format!("[BLOCKED by Portcullis] {reason}");
-                fatal("42501", &message, Some(&reason.suggestion()), &mut out);
+                let detail = recorded(&record);
+                fatal("42501", &message, Some(&detail), Some(&reason.suggestion()), &mut out);
                 self.client.write_all(&out).await?;
                 self.client.shutdown().await?;
                 return Err(NoSession::Refused("a startup parameter is not allowed"));
@@ -273,18 +283,31 @@ impl Login {
         Ok(self.reading(&settings, user, guards))
     }
 
+    /// Records what a connection was told. Gives the record.
+    async fn record(
+        &mut self,
+        who: &Principal,
+        session: &str,
+        batch: &mut Batch,
+    ) -> Result<Record, NoSession> {
+        let Ok((recorded, clearing)) = self.shared.gate.clear(session, who, batch) else {
+            return Err(self.unrecorded().await);
+        };
+        if crate::gate::cleared(clearing).await.is_err() {
+            return Err(self.unrecorded().await);
+        }
+        Ok(recorded.map(|recorded| recorded.id(0).to_string()))
+    }
+
     fn reading(
         &self,
         settings: &[SettingUse],
         user: &str,
         guards: bool,
     ) -> (Reading, Option<String>) {
-        let mut paths = settings.iter().filter(|setting| setting.name == "search_path");
-        let last = paths.next();
-        // Of several, the server takes the last one applied; the list does not keep that order.
-        let single = paths.next().is_none();
+        // Of several, the server takes the last one.
+        let last = settings.iter().rfind(|setting| setting.name == "search_path");
         let given = last.map(|setting| match &setting.value {
-            _ if !single => None,
             model::SettingValue::Constants(values) => match values.as_slice() {
                 [value] => sql::parse_search_path(value),
                 _ => None,
@@ -391,6 +414,15 @@ impl Login {
             }
         }
     }
+}
+
+/// Whether the startup packet asks for a walsender, as the server reads the word.
+fn asks_for_replication(startup: &StartupMessage) -> bool {
+    let Some(value) = startup.get("replication").map(str::to_ascii_lowercase) else { return false };
+    let off = ["false", "no", "off", "0"]
+        .iter()
+        .any(|word| !value.is_empty() && word.starts_with(&value) && value != "o");
+    !off
 }
 
 enum Progress {

@@ -1,6 +1,7 @@
 //! What a refused client reads: an error that looks as if the server had raised it there.
 
-use pgwire::{ErrorResponse, NameKind, Severity};
+use pgwire::{ErrorResponse, Severity};
+use policy::ReasonCode;
 
 /// SQLSTATE `insufficient_privilege`.
 const DENIED: &str = "42501";
@@ -17,16 +18,30 @@ pub(crate) enum Refusal {
         /// What to do instead.
         hint: String,
         /// The ledger's record, once it is written.
-        record: Option<String>,
+        record: Record,
     },
-    /// A name that the server does not know either.
-    Missing(NameKind, String),
+    /// A name that the server does not know either: its own words, and nothing else.
+    Missing(Named, String),
     /// The message is not well-formed.
-    Malformed,
+    Malformed(Record),
     /// A name of 64 bytes or more, which the server would truncate.
-    LongName,
+    LongName(Record),
     /// The session holds as many names as it may.
-    TooManyNames,
+    TooManyNames(Record),
+}
+
+/// The ledger's record of a refusal, once it is written.
+pub(crate) type Record = Option<String>;
+
+/// What a name that does not exist would have named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    /// A prepared statement.
+    Statement,
+    /// A portal of the protocol.
+    Portal,
+    /// A cursor in SQL.
+    Cursor,
 }
 
 impl Refusal {
@@ -40,10 +55,7 @@ impl Refusal {
         match self {
             Self::Denied { reason, more, hint, record } => {
                 let message = format!("[BLOCKED by Portcullis] {reason}");
-                let mut detail = match record {
-                    Some(record) => format!("Recorded as {record}."),
-                    None => "Not recorded: the ledger cannot be written.".to_owned(),
-                };
+                let mut detail = recorded(record);
                 for line in more {
                     detail.push_str("\nAlso: ");
                     detail.push_str(line);
@@ -55,37 +67,79 @@ impl Refusal {
                 let (code, message) = missing(*kind, name);
                 error(code, &message, None, None, out);
             }
-            Self::Malformed => error("08P01", "invalid message format", None, None, out),
-            Self::LongName => error(
-                "42622",
-                "name of a prepared statement or portal is longer than 63 bytes",
-                Some("The server would truncate it, and two names could become one."),
-                Some("Use a shorter name."),
-                out,
-            ),
-            Self::TooManyNames => error(
+            Self::Malformed(record) => {
+                error("08P01", "invalid message format", Some(&recorded(record)), None, out);
+            }
+            Self::LongName(record) => {
+                let why = "The server would truncate it, and two names could become one.";
+                error(
+                    "42622",
+                    "name of a prepared statement or portal is longer than 63 bytes",
+                    Some(&format!("{why} {}", recorded(record))),
+                    Some("Use a shorter name."),
+                    out,
+                );
+            }
+            Self::TooManyNames(record) => error(
                 "54000",
                 "too many prepared statements and portals are open in this session",
-                None,
+                Some(&recorded(record)),
                 Some("Close what is no longer needed, or reconnect."),
                 out,
             ),
         }
     }
+
+    /// Notes the record.
+    pub(crate) fn recorded_as(&mut self, id: String) {
+        match self {
+            Self::Denied { record, .. }
+            | Self::Malformed(record)
+            | Self::LongName(record)
+            | Self::TooManyNames(record) => *record = Some(id),
+            Self::Missing(..) => {}
+        }
+    }
+
+    /// Why, for the record.
+    pub(crate) const fn code(&self) -> ReasonCode {
+        match self {
+            Self::Denied { .. } => ReasonCode::InternalError,
+            Self::Missing(..) => ReasonCode::UnresolvedName,
+            Self::Malformed(_) => ReasonCode::MalformedMessage,
+            Self::LongName(_) => ReasonCode::NameTooLong,
+            Self::TooManyNames(_) => ReasonCode::NamesLimit,
+        }
+    }
+}
+
+/// What a client is told of its record.
+pub(crate) fn recorded(record: &Record) -> String {
+    match record {
+        Some(record) => format!("Recorded as {record}."),
+        None => "Not recorded: the ledger cannot be written.".to_owned(),
+    }
 }
 
 /// The server's own words for a name that it does not know.
-fn missing(kind: NameKind, name: &str) -> (&'static str, String) {
+fn missing(kind: Named, name: &str) -> (&'static str, String) {
     match kind {
-        NameKind::Statement if name.is_empty() => {
+        Named::Statement if name.is_empty() => {
             ("26000", "unnamed prepared statement does not exist".to_owned())
         }
-        NameKind::Statement => ("26000", format!("prepared statement \"{name}\" does not exist")),
-        NameKind::Portal => ("34000", format!("portal \"{name}\" does not exist")),
+        Named::Statement => ("26000", format!("prepared statement \"{name}\" does not exist")),
+        Named::Portal => ("34000", format!("portal \"{name}\" does not exist")),
+        Named::Cursor => ("34000", format!("cursor \"{name}\" does not exist")),
     }
 }
 
 /// A FATAL error, after which the connection ends.
-pub(crate) fn fatal(code: &str, message: &str, hint: Option<&str>, out: &mut Vec<u8>) {
-    ErrorResponse { severity: Severity::Fatal, code, message, detail: None, hint }.encode(out);
+pub(crate) fn fatal(
+    code: &str,
+    message: &str,
+    detail: Option<&str>,
+    hint: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    ErrorResponse { severity: Severity::Fatal, code, message, detail, hint }.encode(out);
 }

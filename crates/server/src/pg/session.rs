@@ -6,24 +6,25 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pgwire::limits::UPSTREAM_PREFIX_BYTES;
 use pgwire::{HEADER_BYTES, Side, Status, UpstreamTag, Violation, upstream_header};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 use super::cancel::{BackendKey, cancel};
 use super::judge::{Answer, Judge, Taken};
-use super::refusal::fatal;
+use super::refusal::{fatal, recorded};
 use super::writer::{Rest, ToUpstream};
 use crate::Shared;
 use crate::buffer::{InBuffer, OutBuffer};
 use crate::gate::Clearing;
-use crate::limits::{FAREWELL_TIMEOUT, MAX_REPLACED_ERROR_BYTES, READ_BYTES};
+use crate::limits::{FAREWELL_TIMEOUT, HANG_UP_LOOK, MAX_REPLACED_ERROR_BYTES, READ_BYTES};
 use crate::tasks::Drain;
 
 /// How a session ended.
@@ -98,7 +99,17 @@ pub(crate) struct Session {
     drain: Drain,
     deadline: Option<Pin<Box<Sleep>>>,
     client_is: Client,
+    /// While the upstream does not read, neither do we: this looks whether the client is still there.
+    watch: Option<Watch>,
     upstream_gone: bool,
+}
+
+/// The next look at a client that is not read.
+#[derive(Debug)]
+struct Watch {
+    timer: Pin<Box<Sleep>>,
+    /// What the upstream had yet to take at the last look.
+    waiting: usize,
 }
 
 /// What login hands over.
@@ -133,6 +144,7 @@ impl Session {
             drain,
             deadline: None,
             client_is: Client::Here,
+            watch: None,
             upstream_gone: false,
         }
     }
@@ -161,6 +173,7 @@ impl Session {
         progress |= self.flush_client(cx)?;
         progress |= self.poll_clearing(cx)?;
         progress |= self.read_client(cx);
+        progress |= self.watch_client(cx);
         self.poll_brake(cx);
         progress |= self.pump_client()?;
         progress |= self.poll_clearing(cx)?;
@@ -219,6 +232,27 @@ impl Session {
             }
             Poll::Ready(Ok(_)) => true,
         }
+    }
+
+    /// A client that hangs up while the upstream takes nothing is noticed, though it is not read.
+    fn watch_client(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.client_is != Client::Here || self.wires.to_upstream.has_room() {
+            self.watch = None;
+            return false;
+        }
+        let waiting = self.wires.to_upstream.waiting();
+        let new = || Watch { timer: Box::pin(sleep(HANG_UP_LOOK)), waiting };
+        let watch = self.watch.get_or_insert_with(new);
+        if watch.timer.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        let stuck = watch.waiting == waiting;
+        self.watch = None;
+        if stuck && has_hung_up(&self.wires.client, cx) {
+            self.client_is = Client::Gone;
+        }
+        // Once more round, to start the next timer.
+        true
     }
 
     /// Upstream frames to the client.
@@ -419,14 +453,25 @@ impl Session {
             End::Drained => fatal(
                 "57P01",
                 "terminating connection due to administrator command",
+                None,
                 Some("Portcullis is shutting down. Reconnect."),
                 &mut words,
             ),
             End::Violation(violation) => match violation.side() {
-                Side::Client => fatal("08P01", violation.what(), None, &mut words),
+                Side::Client => {
+                    let record = match self.judge.record_violation().await {
+                        Ok(record) => record.map(|record| record.to_string()),
+                        Err(fault) => {
+                            tracing::error!(%fault, "a protocol violation could not be recorded");
+                            None
+                        }
+                    };
+                    fatal("08P01", violation.what(), Some(&recorded(&record)), None, &mut words);
+                }
                 Side::Upstream => fatal(
                     "08P01",
                     "the database answered in a way that Portcullis cannot follow",
+                    None,
                     Some("Reconnect. If it happens again, report the log line of this session."),
                     &mut words,
                 ),
@@ -434,6 +479,7 @@ impl Session {
             End::Unrecorded(_) => fatal(
                 "58030",
                 "the decision could not be recorded, so nothing was forwarded",
+                None,
                 Some("Somebody has to look at the ledger of Portcullis: its disk may be full."),
                 &mut words,
             ),
@@ -471,6 +517,15 @@ impl Drop for Session {
         if let Some(key) = &self.key {
             self.shared.cancels.remove(key);
         }
+    }
+}
+
+/// Whether the peer will send nothing more, whatever is still to be read from it.
+fn has_hung_up(stream: &TcpStream, cx: &mut Context<'_>) -> bool {
+    match pin!(stream.ready(Interest::READABLE)).poll(cx) {
+        Poll::Ready(Ok(ready)) => ready.is_read_closed() || ready.is_error(),
+        Poll::Ready(Err(_broken)) => true,
+        Poll::Pending => false,
     }
 }
 

@@ -37,6 +37,11 @@ impl ToUpstream {
         self.out.has_room()
     }
 
+    /// How many bytes the upstream has yet to take.
+    pub(crate) fn waiting(&self) -> usize {
+        self.out.waiting()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.out.is_empty()
     }
