@@ -10,11 +10,13 @@ pub mod locate;
 pub mod pgbox;
 pub mod proxy;
 pub mod random;
+pub mod tap;
 pub mod trouble;
 pub mod wire;
 
 pub use pgbox::{Auth, Options, PgBox};
 pub use proxy::{Proxy, ProxyOptions};
 pub use random::Random;
+pub use tap::Tap;
 pub use trouble::{Result, Trouble};
 pub use wire::{Frame, Wire};

@@ -14,6 +14,8 @@ mod drivers;
 #[cfg(test)]
 mod extended;
 #[cfg(test)]
+mod invariants;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod lifecycle;

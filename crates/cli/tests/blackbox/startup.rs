@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use testkit::wire::{gss_request, query, ssl_request, startup, tags, transcript, untagged};
 use testkit::{Frame, Wire};
 
-use crate::kit::{CURSOR, Door, server, POLICY, TRANSPARENT, WORKER};
+use crate::kit::{CURSOR, Door, POLICY, TRANSPARENT, WORKER, server};
 
 fn hello(door: &Door) -> Vec<u8> {
     let name: &str = &door.database;

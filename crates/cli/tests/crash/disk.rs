@@ -11,7 +11,7 @@ use testkit::{Options, PgBox, Wire};
 
 use super::ledger::{decisions, unrecorded};
 use super::load::{POLICY, wire};
-use super::tap::Tap;
+use testkit::tap::Tap;
 
 /// A door whose command line is ours to choose.
 struct Door {

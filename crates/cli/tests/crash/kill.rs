@@ -7,7 +7,7 @@ use testkit::{Options, PgBox, Proxy, ProxyOptions, Random};
 
 use super::ledger::{Finding, decisions, unrecorded, verified};
 use super::load::{POLICY, agent};
-use super::tap::Tap;
+use testkit::tap::Tap;
 
 const ROUNDS: u64 = 6;
 const AGENTS: usize = 5;

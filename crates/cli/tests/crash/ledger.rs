@@ -6,7 +6,7 @@ use std::path::Path;
 use audit::{Reader, StoredRecord};
 use testkit::proxy::run;
 
-use super::tap::Forwarded;
+use testkit::tap::Forwarded;
 
 /// Decisions by stage and exact text, how often each.
 pub(crate) type Decisions = BTreeMap<(String, Vec<u8>), usize>;

@@ -12,6 +12,4 @@ mod ledger;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
-mod tap;
-#[cfg(test)]
 mod trace;

@@ -11,22 +11,24 @@ type Stream = Arc<Mutex<Vec<u8>>>;
 
 /// The copier.
 #[derive(Debug)]
-pub(crate) struct Tap {
-    pub(crate) port: u16,
+pub struct Tap {
+    /// Where it listens, on loopback.
+    pub port: u16,
     streams: Arc<Mutex<Vec<Stream>>>,
 }
 
 /// One message that would be judged.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Forwarded {
+pub struct Forwarded {
     /// As records name it.
-    pub(crate) stage: &'static str,
+    pub stage: &'static str,
     /// Text of the statement.
-    pub(crate) text: Vec<u8>,
+    pub text: Vec<u8>,
 }
 
 impl Tap {
-    pub(crate) fn start(server: u16) -> std::io::Result<Self> {
+    /// Listens on a free port, and copies to and from the server on `server`.
+    pub fn start(server: u16) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         let port = listener.local_addr()?.port();
         let streams = Arc::new(Mutex::new(Vec::new()));
@@ -34,6 +36,9 @@ impl Tap {
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { return };
+                if client.set_nodelay(true).and(upstream.set_nodelay(true)).is_err() {
+                    return;
+                }
                 let stream = Stream::default();
                 kept.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stream));
                 let pair = (client.try_clone(), upstream.try_clone());
@@ -46,7 +51,7 @@ impl Tap {
     }
 
     /// Everything that passed so far and has to have a record.
-    pub(crate) fn forwarded(&self) -> Vec<Forwarded> {
+    pub fn forwarded(&self) -> Vec<Forwarded> {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Vec::new();
         for stream in streams.iter() {
@@ -56,10 +61,32 @@ impl Tap {
     }
 }
 
+impl Tap {
+    /// Every message that passed so far, startup packets left out, as tag and body.
+    pub fn frames(&self) -> Vec<(u8, Vec<u8>)> {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = Vec::new();
+        for stream in streams.iter() {
+            let bytes = stream.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((word, _)) = bytes.split_first_chunk::<4>() else { continue };
+            let startup = usize::try_from(u32::from_be_bytes(*word)).unwrap_or(usize::MAX);
+            let mut rest = bytes.get(startup..).unwrap_or_default();
+            while let Some([tag, a, b, c, d]) = rest.first_chunk::<5>() {
+                let length =
+                    usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
+                let end = length.saturating_add(1).min(rest.len());
+                all.push((*tag, rest.get(5..end).unwrap_or_default().to_vec()));
+                rest = rest.get(end..).unwrap_or_default();
+            }
+        }
+        all
+    }
+}
+
 fn copy(mut from: TcpStream, mut to: TcpStream, keep: Option<&Stream>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count) = from.read(&mut buffer) {
-        let piece = &buffer[..count];
+        let piece = buffer.get(..count).unwrap_or_default();
         if let Some(keep) = keep {
             keep.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(piece);
         }
@@ -98,23 +125,28 @@ fn messages(bytes: &[u8], into: &mut Vec<Forwarded>) {
     }
 }
 
-#[test]
-fn messages_are_found_behind_the_startup_packet() {
-    let mut bytes = testkit::wire::startup(196_608, &[("user", "a")]);
-    bytes.extend(testkit::wire::query("SELECT 1"));
-    bytes.extend(testkit::wire::parse("", "SELECT 2", &[]));
-    bytes.extend(testkit::wire::bind("", "", &[]));
-    bytes.extend(testkit::wire::execute("", 0));
-    let mut found = Vec::new();
-    messages(&bytes, &mut found);
-    let found: Vec<_> = found.iter().map(|one| (one.stage, one.text.as_slice())).collect();
-    assert_eq!(
-        found,
-        [
-            ("query", &b"SELECT 1"[..]),
-            ("parse", b"SELECT 2"),
-            ("bind", b"SELECT 2"),
-            ("execute", b"SELECT 2")
-        ]
-    );
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_found_behind_the_startup_packet() {
+        let mut bytes = crate::wire::startup(196_608, &[("user", "a")]);
+        bytes.extend(crate::wire::query("SELECT 1"));
+        bytes.extend(crate::wire::parse("", "SELECT 2", &[]));
+        bytes.extend(crate::wire::bind("", "", &[]));
+        bytes.extend(crate::wire::execute("", 0));
+        let mut found = Vec::new();
+        messages(&bytes, &mut found);
+        let found: Vec<_> = found.iter().map(|one| (one.stage, one.text.as_slice())).collect();
+        assert_eq!(
+            found,
+            [
+                ("query", &b"SELECT 1"[..]),
+                ("parse", b"SELECT 2"),
+                ("bind", b"SELECT 2"),
+                ("execute", b"SELECT 2")
+            ]
+        );
+    }
 }
