@@ -163,7 +163,13 @@ impl fmt::Display for Verified {
                 write!(f, ", {} recoveries after a crash", chain.recovered)?;
             }
             match chain.covered_upto {
-                Some(seq) => write!(f, ", signed up to {seq}")?,
+                Some(seq) => {
+                    write!(f, ", signed up to {seq}")?;
+                    let unsigned = chain.last_seq.saturating_sub(seq);
+                    if unsigned > 0 {
+                        write!(f, " (the last {unsigned} could be cut unseen)")?;
+                    }
+                }
                 None => f.write_str(", no signed checkpoint beside it")?,
             }
             f.write_str(if chain.live { ", being written\n" } else { "\n" })?;

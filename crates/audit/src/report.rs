@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-use model::{Fact, SqlFacts};
+use model::{Fact, SqlFacts, Stage};
 use serde::Serialize;
 
 use crate::reader::{Reader, StoredDecision, StoredRecord, StoredSettled};
@@ -222,6 +222,27 @@ impl ReportOptions {
     }
 }
 
+/// What a record is about; a connection is no statement.
+fn operation(decision: &StoredDecision) -> String {
+    match decision.stage {
+        Stage::Startup => "CONNECT".to_owned(),
+        Stage::Query | Stage::Parse | Stage::Bind | Stage::Execute | Stage::FunctionCall => {
+            decision.facts.operation.name().to_owned()
+        }
+    }
+}
+
+/// The codes of its reasons, in order, each once.
+fn codes(decision: &StoredDecision) -> Vec<String> {
+    let mut codes: Vec<String> = Vec::new();
+    for reason in &decision.reasons {
+        if !codes.contains(&reason.code) {
+            codes.push(reason.code.clone());
+        }
+    }
+    codes
+}
+
 impl Collector {
     fn decision(&mut self, decision: &StoredDecision, options: &ReportOptions) {
         if !options.wants(decision) {
@@ -234,13 +255,14 @@ impl Collector {
         }
         let agent = self.agents.entry(key).or_default();
         agent.counts.add(&decision.decision, decision.mode);
-        let operation = decision.facts.operation.name().to_owned();
+        let operation = operation(decision);
         count(&mut agent.operations, operation).add(&decision.decision, decision.mode);
         for table in tables(&decision.facts) {
             count(&mut agent.tables, table).add(&decision.decision, decision.mode);
         }
-        for reason in &decision.reasons {
-            *count(&mut agent.reasons, reason.code.clone()) += 1;
+        // A record counts once for each code, however many tables it is about.
+        for code in codes(decision) {
+            *count(&mut agent.reasons, code) += 1;
         }
         if agent.session_ids.len() < limits::MAX_REPORTED_NAMES {
             agent.session_ids.insert(decision.session.clone());
@@ -272,10 +294,10 @@ impl Collector {
             session: decision.session.clone(),
             agent: decision.principal.agent.clone(),
             mission: decision.principal.mission.clone(),
-            operation: decision.facts.operation.name().to_owned(),
+            operation: operation(decision),
             decision: decision.decision.clone(),
             mode: decision.mode,
-            reasons: decision.reasons.iter().map(|reason| reason.code.clone()).collect(),
+            reasons: codes(decision),
             message: decision.reasons.first().map_or_else(String::new, |r| r.message.clone()),
             statement: decision.statement.clone(),
             statement_sha256: decision.statement_sha256.clone(),

@@ -63,6 +63,21 @@ pub(crate) fn list(dir: &Path) -> Result<Chains, LedgerError> {
     Ok(chains)
 }
 
+/// Files that look like segments and are none: somebody put them there.
+pub(crate) fn strays(dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+    let failed = || LedgerError::io("list the folder", dir);
+    let mut strays = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed())? {
+        let path = entry.map_err(failed())?.path();
+        let is_segment = path.extension().is_some_and(|end| end == "jsonl");
+        if is_segment && parse(&path).is_none() {
+            strays.push(path);
+        }
+    }
+    strays.sort();
+    Ok(strays)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,11 @@ fn check(path: &Path, key: Option<&Key>, public_key: Option<[u8; 32]>) -> Result
         for (chain, segments) in chains {
             verified.add(Walk::new(path, chain, (key, public_key))?.folder(&segments)?);
         }
+        let strays = segment::strays(path).map_err(|error| unreadable(path, &error))?;
+        if let Some(stray) = strays.first() {
+            let detail = "it is named like a segment, and no chain has such a name";
+            return Err(broken(BrokenKind::Inserted, stray, detail));
+        }
         return Ok(verified);
     }
     let Some((chain, number)) = segment::parse(path) else {

@@ -27,15 +27,28 @@ impl CallablePattern {
     }
 }
 
+impl CallablePattern {
+    fn shown(&self) -> String {
+        match self {
+            Self::Named(pattern) => pattern.to_string(),
+            Self::Declared(Volatility::Immutable) => "@immutable".to_owned(),
+            Self::Declared(Volatility::Stable) => "@stable".to_owned(),
+            Self::Declared(Volatility::Volatile) => "@volatile".to_owned(),
+        }
+    }
+}
+
 /// A compiled list.
 #[derive(Debug, Clone, Default)]
 struct CallableSet {
     named: FunctionSet,
     declared: Vec<Volatility>,
+    shown: String,
 }
 
 impl CallableSet {
     fn new(patterns: Vec<CallablePattern>) -> Self {
+        let shown: Vec<String> = patterns.iter().map(CallablePattern::shown).collect();
         let (mut named, mut declared) = (Vec::new(), Vec::new());
         for pattern in patterns {
             match pattern {
@@ -43,7 +56,7 @@ impl CallableSet {
                 CallablePattern::Declared(volatility) => declared.push(volatility),
             }
         }
-        Self { named: FunctionSet::new(named), declared }
+        Self { named: FunctionSet::new(named), declared, shown: shown.join(", ") }
     }
 
     fn holds(&self, call: &CallUse) -> bool {
@@ -68,6 +81,18 @@ impl Callables {
     /// Whether it lets everything pass.
     pub(crate) fn is_open(&self) -> bool {
         self.allow.is_none() && self.deny.named.is_empty() && self.deny.declared.is_empty()
+    }
+
+    /// In lines for people.
+    pub(crate) fn shown(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(
+            self.allow.as_ref().map(|allow| format!("only these functions: {}", allow.shown)),
+        );
+        if !self.deny.shown.is_empty() {
+            lines.push(format!("never these functions: {}", self.deny.shown));
+        }
+        lines
     }
 
     pub(crate) fn permits(&self, call: &CallUse) -> bool {

@@ -56,6 +56,7 @@ pub(crate) enum Counts {
 /// The lists for the relations of one pattern.
 #[derive(Debug, Clone)]
 pub(crate) struct ColumnRule {
+    shown: String,
     relations: TableSet,
     allow: Option<Vec<ColumnPattern>>,
     deny: Vec<ColumnPattern>,
@@ -69,7 +70,9 @@ impl ColumnRule {
         deny: Vec<ColumnPattern>,
         counts: Counts,
     ) -> Self {
-        Self { relations: TableSet::new([relation]), allow, deny, counts }
+        let relations = TableSet::new([relation]);
+        let shown = relations.shown().join(", ");
+        Self { shown, relations, allow, deny, counts }
     }
 
     /// Whether it is about a relation; a name that may be the one it means counts.
@@ -96,6 +99,26 @@ impl ColumnRule {
     pub(crate) fn is_open(&self) -> bool {
         let all = |allow: &Vec<ColumnPattern>| allow.iter().any(ColumnPattern::is_any);
         self.deny.is_empty() && self.allow.as_ref().is_none_or(all)
+    }
+
+    /// In a line for people.
+    pub(crate) fn shown(&self) -> String {
+        let list = |list: &[ColumnPattern]| {
+            let names: Vec<&str> = list.iter().map(|pattern| pattern.0.as_str()).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        };
+        let mut line = format!("columns of {}: ", self.shown);
+        match &self.allow {
+            Some(allow) => line.push_str(&list(allow)),
+            None => line.push_str("all"),
+        }
+        if !self.deny.is_empty() {
+            line.extend([" but not ", &list(&self.deny)]);
+        }
+        if self.counts == Counts::OutputOnly {
+            line.push_str(" (may filter and sort by them)");
+        }
+        line
     }
 
     /// The allowed columns, as they are listed.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 use model::FunctionUse;
 
@@ -44,6 +45,16 @@ impl FunctionPattern {
     /// Whether it is `*`.
     pub(crate) fn is_any(&self) -> bool {
         self.schema.is_none() && self.prefix && self.name.is_empty()
+    }
+}
+
+impl fmt::Display for FunctionPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        f.write_str(&self.name)?;
+        if self.prefix { f.write_str("*") } else { Ok(()) }
     }
 }
 

@@ -12,6 +12,7 @@ mod callable;
 mod catalog;
 mod column;
 mod decision;
+mod describe;
 mod diagnostic;
 mod document;
 mod evaluate;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use model::{Principal, Request};
 
 use crate::agent::Agent;
+use crate::describe;
 use crate::document::{self, Stance, Unidentified};
 use crate::evaluate::{
     Reasons, admit, elements, forbidden, is_always_allowed, operations, relations,
@@ -92,6 +93,18 @@ impl Policy {
     /// What each step of evaluation says about `request`.
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
         Explanation::of(self, request)
+    }
+
+    /// What bounds this principal beside single operations, in lines for people.
+    pub fn bounds(&self, principal: &Principal) -> Vec<String> {
+        describe::bounds(self, principal)
+    }
+
+    /// The agents that are listed, sorted.
+    pub fn agents(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.agents.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Which policy this is.

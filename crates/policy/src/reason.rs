@@ -102,7 +102,7 @@ codes! {
         "use an ordinary statement (SELECT, INSERT, UPDATE, DELETE)";
     /// An UPDATE, DELETE or MERGE would touch every row.
     ConditionViolated "condition_violated" "missing_where" Rewrite
-        "add a WHERE clause that selects the rows you mean";
+        "add a WHERE clause that selects the rows you mean; one that is true for every row selects none";
     /// The table is blocked.
     BlockedTable "blocked_table" "missing_scope" Abort
         "do without this table";

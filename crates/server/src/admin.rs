@@ -18,8 +18,11 @@ use crate::{Error, Shared};
 /// # Errors
 /// The address cannot be listened on.
 pub(crate) async fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<(), Error> {
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen {
+        flag: "admin",
+        address,
+        source,
+    })?;
     let address = listener.local_addr()?;
     tracing::info!(door = "admin", %address, "listening");
     let routes = Router::new()

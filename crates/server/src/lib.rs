@@ -70,7 +70,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The policy cannot be read.
-    #[error("policy file `{}` cannot be read: {source}", .path.display())]
+    #[error("policy file `{}` cannot be read", .path.display())]
     PolicyUnreadable {
         /// The file.
         path: PathBuf,
@@ -81,18 +81,20 @@ pub enum Error {
     #[error("the policy has errors, so no door is opened:\n{0}")]
     Policy(policy::Diagnostics),
     /// The ledger cannot be opened.
-    #[error("ledger: {0}")]
+    #[error("the ledger cannot be opened")]
     Ledger(#[from] LedgerError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} (`--{flag}` names another address)")]
     Listen {
+        /// The flag that says where.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
         /// The cause.
         source: std::io::Error,
     },
     /// The runtime or its signals failed.
-    #[error("cannot start: {0}")]
+    #[error("cannot start")]
     Runtime(#[from] std::io::Error),
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Error> {
 pub(crate) async fn watch(shared: Arc<Shared>, mut hangup: Signal) {
     let path = shared.settings.policy_path.clone();
     let mut seen = read(&path).unwrap_or_default();
+    let mut gone = false;
     let mut ticks = interval(POLICY_POLL);
     let mut drained = shared.tasks.drained();
     loop {
@@ -53,13 +54,18 @@ pub(crate) async fn watch(shared: Arc<Shared>, mut hangup: Signal) {
         };
         let text = match read(&path) {
             Ok(text) => text,
-            Err(error) if asked => {
-                tracing::error!(path = %path.display(), %error,
-                    "policy not reloaded: the old one stays in force");
+            Err(error) => {
+                if asked || !gone {
+                    tracing::error!(path = %path.display(), %error,
+                        "policy not reloaded: the old one stays in force");
+                }
+                gone = true;
                 continue;
             }
-            Err(_missing_for_a_moment) => continue,
         };
+        if std::mem::take(&mut gone) {
+            tracing::info!(path = %path.display(), "the policy file is there again");
+        }
         if !asked && text == seen {
             continue;
         }

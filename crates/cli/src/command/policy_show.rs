@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use model::{Door, Operation, Principal, Proof, Request, SqlFacts, Stage, TransactionStep};
+use model::{Door, Fact, Operation, Principal, Proof, Request, SqlFacts, Stage, TransactionStep};
 use policy::{Mode, Policy};
 
 use super::Answer;
 use crate::args::ShowArgs;
+use crate::config::suggest::closest;
 use crate::output::{self, Color, Style, printable};
 use crate::policy_file;
 
@@ -23,6 +24,12 @@ pub(crate) fn run(args: &ShowArgs, style: Style) -> anyhow::Result<Answer> {
         proof: Proof::Asserted,
         ..Principal::unidentified()
     };
+    let listed = loaded.policy.agents();
+    if !listed.contains(&args.agent.as_str()) {
+        let near = closest(&args.agent, listed.iter().copied());
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        output::complain(format_args!("agent `{}` is not listed{hint}", args.agent));
+    }
     let answers = ask(&loaded.policy, &principal);
     let mut out = output::stdout();
     writeln!(out, "{}", style.paint(Color::Bold, printable(&principal.label())))?;
@@ -45,7 +52,9 @@ pub(crate) fn run(args: &ShowArgs, style: Style) -> anyhow::Result<Answer> {
     }
     writeln!(out)?;
     if answers.contains_key(&None) {
-        tables(&mut out, &loaded.policy, &principal)?;
+        for line in loaded.policy.bounds(&principal) {
+            writeln!(out, "{}", printable(&line))?;
+        }
     } else {
         writeln!(out, "it may do nothing but end a transaction")?;
     }
@@ -59,6 +68,8 @@ fn ask(policy: &Policy, principal: &Principal) -> BTreeMap<Option<String>, Vec<&
     for operation in Operation::ALL.iter().copied().filter(|one| *one != Operation::Unknown) {
         let facts = SqlFacts {
             transaction: (operation == Operation::Transaction).then_some(TransactionStep::Begin),
+            columns: Fact::Known(Vec::new()),
+            calls: Fact::Known(Vec::new()),
             ..SqlFacts::of(operation)
         };
         let decision = decide(policy, principal, &facts);
@@ -74,22 +85,4 @@ fn ask(policy: &Policy, principal: &Principal) -> BTreeMap<Option<String>, Vec<&
 
 fn decide(policy: &Policy, principal: &Principal, facts: &SqlFacts) -> policy::Decision {
     policy.evaluate(&Request { principal, door: Door::Check, stage: Stage::Query, facts })
-}
-
-/// A table that surely is on no list: the suggestion says which are.
-fn tables(out: &mut impl Write, policy: &Policy, principal: &Principal) -> std::io::Result<()> {
-    use model::{Access, Fact, RelationName, RelationUse, Schemas};
-    let relation = RelationName {
-        schemas: Schemas::Named("portcullis_probe".to_owned()),
-        name: "no_such_table".to_owned(),
-    };
-    let facts = SqlFacts {
-        relations: Fact::Known(vec![RelationUse { relation, access: Access::Read }]),
-        ..SqlFacts::of(Operation::Select)
-    };
-    let decision = decide(policy, principal, &facts);
-    match decision.reasons().iter().find(|reason| reason.table().is_some()) {
-        None => writeln!(out, "no list narrows its tables"),
-        Some(reason) => writeln!(out, "tables: {}", printable(&reason.suggestion())),
-    }
 }

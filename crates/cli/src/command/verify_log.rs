@@ -87,11 +87,15 @@ fn public_key(text: &str) -> anyhow::Result<[u8; 32]> {
 const WITHOUT_KEY: &str = "only links, hashes and checkpoint signatures were checked: whoever can \
                            write the files could have made a new chain; --key-file rules that out";
 
+/// What a public key proves, and what it does not.
+const WITH_PUBLIC_KEY: &str = "records up to the signed checkpoint are as the holder of the key left \
+                               them; those after it are only linked: --key-file covers them, too";
+
 fn intact(args: &VerifyArgs, verified: &Verified, style: Style) -> anyhow::Result<()> {
     let mut out = output::stdout();
     match args.format {
         Format::Json => {
-            let warning = (!verified.keyed).then_some(WITHOUT_KEY);
+            let warning = (!verified.keyed).then_some(unchecked(args));
             let answer = json!({ "intact": true, "ledger": verified, "warning": warning });
             serde_json::to_writer_pretty(&mut out, &answer)?;
             writeln!(out)?;
@@ -101,13 +105,17 @@ fn intact(args: &VerifyArgs, verified: &Verified, style: Style) -> anyhow::Resul
                 writeln!(out, "{}", printable(line))?;
             }
             if !verified.keyed {
-                writeln!(out, "{} {WITHOUT_KEY}", style.paint(Color::Yellow, "warning:"))?;
+                writeln!(out, "{} {}", style.paint(Color::Yellow, "warning:"), unchecked(args))?;
             }
             writeln!(out, "{}", style.paint(Color::Green, "intact"))?;
         }
     }
     out.flush()?;
     Ok(())
+}
+
+const fn unchecked(args: &VerifyArgs) -> &'static str {
+    if args.public_key.is_some() { WITH_PUBLIC_KEY } else { WITHOUT_KEY }
 }
 
 fn violated(args: &VerifyArgs, broken: &Broken, style: Style) -> anyhow::Result<()> {

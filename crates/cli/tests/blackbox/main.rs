@@ -10,6 +10,8 @@ mod check;
 #[cfg(test)]
 mod copy;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod drivers;
 #[cfg(test)]
 mod extended;

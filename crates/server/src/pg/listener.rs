@@ -18,13 +18,13 @@ use crate::{Error, Shared};
 /// # Errors
 /// The address cannot be listened on.
 pub(crate) async fn serve(shared: &Arc<Shared>, address: SocketAddr) -> Result<(), Error> {
-    let listener =
-        TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen {
+        flag: "listen",
+        address,
+        source,
+    })?;
     let address = listener.local_addr()?;
     tracing::info!(door = "pg", %address, upstream = %shared.settings.upstream, "listening");
-    if address.ip().is_unspecified() {
-        tracing::warn!(%address, "listening on every interface");
-    }
     let door = Arc::clone(shared);
     shared.tasks.spawn(accept(door, listener));
     Ok(())

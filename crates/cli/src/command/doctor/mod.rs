@@ -90,7 +90,16 @@ async fn observe(
     let mut questions = pin!(collect::observe(&client, role));
     tokio::select! {
         biased;
-        observed = &mut questions => observed,
+        observed = &mut questions => observed.map_err(|error| {
+            // The door refuses who names no agent.
+            if format!("{error:#}").contains("BLOCKED by Portcullis") {
+                anyhow::anyhow!(
+                    "this is the door itself: give `--dsn` the address of the database behind it"
+                )
+            } else {
+                error
+            }
+        }),
         ended = &mut connection => match ended {
             Ok(()) => bail!("the server closed the connection"),
             Err(error) => Err(error).context("the connection failed"),

@@ -1,0 +1,39 @@
+//! What bounds an agent, in lines for people.
+
+use model::{Operation, Principal};
+
+use crate::column::ColumnRule;
+use crate::evaluate::{Scope, admit, scope};
+use crate::policy::Policy;
+
+/// The bounds of `principal` that no single operation shows. Empty if it is not admitted.
+pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
+    let Some(agent) = admit(policy, principal).agent else { return Vec::new() };
+    let mut lines = Vec::new();
+    match scope(agent, principal) {
+        Scope::Everything => lines.push("tables: all, as the agent has no missions".to_owned()),
+        Scope::Mission(mission, tables) => {
+            lines.push(format!("tables of mission `{mission}`: {}", listed(tables.shown())));
+        }
+        Scope::Nothing => {
+            let missions = agent.missions.iter().flat_map(|missions| missions.keys());
+            lines.push(format!("tables: none without a mission; missions: {}", listed(missions)));
+        }
+    }
+    if !agent.blocked_tables.is_empty() {
+        lines.push(format!("never these tables: {}", listed(agent.blocked_tables.shown())));
+    }
+    lines.extend(agent.columns.iter().map(ColumnRule::shown));
+    lines.extend(agent.functions.shown());
+    for operation in [Operation::Update, Operation::Delete] {
+        if agent.guards.covers(operation) {
+            lines.push(format!("{operation} needs a WHERE that filters"));
+        }
+    }
+    lines
+}
+
+fn listed<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
