@@ -110,6 +110,8 @@ struct Watch {
     timer: Pin<Box<Sleep>>,
     /// What the upstream had yet to take at the last look.
     waiting: usize,
+    /// It took nothing between the last two looks.
+    stuck: bool,
 }
 
 /// What login hands over.
@@ -234,24 +236,30 @@ impl Session {
         }
     }
 
-    /// A client that hangs up while the upstream takes nothing is noticed, though it is not read.
+    /// A client that hangs up while the upstream takes nothing is noticed, though it is not read; and
+    /// one that is gone is not survived by what the upstream does not take.
     fn watch_client(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.client_is != Client::Here || self.wires.to_upstream.has_room() {
+        let unread = match self.client_is {
+            Client::Here => !self.wires.to_upstream.has_room(),
+            Client::Gone => !self.wires.to_upstream.is_empty(),
+            Client::Leaving | Client::Deaf => false,
+        };
+        if !unread {
             self.watch = None;
             return false;
         }
         let waiting = self.wires.to_upstream.waiting();
-        let new = || Watch { timer: Box::pin(sleep(HANG_UP_LOOK)), waiting };
+        let new = || Watch { timer: Box::pin(sleep(HANG_UP_LOOK)), waiting, stuck: false };
         let watch = self.watch.get_or_insert_with(new);
         if watch.timer.as_mut().poll(cx).is_pending() {
             return false;
         }
         let stuck = watch.waiting == waiting;
-        self.watch = None;
-        if stuck && has_hung_up(&self.wires.client, cx) {
+        // Once more round, to start the next timer.
+        self.watch = Some(Watch { stuck, ..new() });
+        if stuck && self.client_is == Client::Here && has_hung_up(&self.wires.client, cx) {
             self.client_is = Client::Gone;
         }
-        // Once more round, to start the next timer.
         true
     }
 
@@ -420,7 +428,8 @@ impl Session {
         }
         // Who vanished is not waited for, but everything that it had sent is looked at.
         let sent = self.clearing.is_none() && self.wires.to_upstream.is_empty();
-        if self.client_is == Client::Gone && (sent || !self.wires.to_upstream.has_room()) {
+        let stuck = self.watch.as_ref().is_some_and(|watch| watch.stuck);
+        if self.client_is == Client::Gone && (sent || stuck || !self.wires.to_upstream.has_room()) {
             return Err(End::ClientLeft);
         }
         Ok(())
