@@ -45,3 +45,20 @@ fn node_postgres() {
     let mut command = Command::new("node");
     passes(&Door::open(), command.env("NODE_PATH", modules).arg(script("pg_agent.js")));
 }
+
+/// Where Debian puts the driver.
+const JDBC: &str = "/usr/share/java/postgresql.jar";
+
+#[test]
+fn jdbc() {
+    let has_java = Command::new("java").arg("-version").output().is_ok();
+    if !has_java || !std::path::Path::new(JDBC).exists() {
+        // A JDK is large: it is asked for, not demanded.
+        println!(
+            "JDBC is not tested here: apt-get install default-jdk-headless libpostgresql-jdbc-java"
+        );
+        return;
+    }
+    let mut command = Command::new("java");
+    passes(&Door::open(), command.args(["-cp", JDBC]).arg(script("PgAgent.java")));
+}
