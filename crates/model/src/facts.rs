@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FunctionUse, Operation, RelationUse, TransactionStep};
+use crate::{FunctionUse, Operation, RelationUse, Shape, TransactionStep};
 
 /// A fact, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -237,6 +237,9 @@ pub struct SqlFacts {
     /// Server files and programs. Sorted, unique.
     #[serde(default, skip_serializing_if = "Fact::is_known_empty")]
     pub server_access: Fact<Vec<ServerAccess>>,
+    /// How it is built.
+    #[serde(default = "plain", skip_serializing_if = "is_plain")]
+    pub shape: Fact<Shape>,
     /// Columns, resolved against the catalog. Sorted, unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
     pub columns: Fact<Vec<ColumnUse>>,
@@ -244,6 +247,15 @@ pub struct SqlFacts {
     /// these are not built in. Sorted, unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
     pub calls: Fact<Vec<CallUse>>,
+}
+
+/// What a record leaves out: nothing about it is worth a word.
+fn plain() -> Fact<Shape> {
+    Fact::Known(Shape::default())
+}
+
+fn is_plain(shape: &Fact<Shape>) -> bool {
+    shape.known().is_some_and(|shape| *shape == Shape::default())
 }
 
 /// What a record leaves out: nobody asked a catalog.
@@ -268,6 +280,7 @@ impl SqlFacts {
             settings: Fact::Known(Vec::new()),
             unfiltered: Fact::Known(Vec::new()),
             server_access: Fact::Known(Vec::new()),
+            shape: plain(),
             columns: no_catalog(),
             calls: no_catalog(),
         }
@@ -290,6 +303,7 @@ impl SqlFacts {
             settings: Fact::Unknown(why),
             unfiltered: Fact::Unknown(why),
             server_access: Fact::Unknown(why),
+            shape: Fact::Unknown(why),
             columns: Fact::Unknown(why),
             calls: Fact::Unknown(why),
         }
@@ -304,6 +318,11 @@ impl SqlFacts {
         self.settings.absorb(&inner.settings);
         self.unfiltered.absorb(&inner.unfiltered);
         self.server_access.absorb(&inner.server_access);
+        match (&mut self.shape, &inner.shape) {
+            (Fact::Known(mine), Fact::Known(theirs)) => mine.absorb(theirs),
+            (Fact::Known(_), Fact::Unknown(why)) => self.shape = Fact::Unknown(*why),
+            (Fact::Unknown(_), Fact::Known(_) | Fact::Unknown(_)) => {}
+        }
         self.columns.absorb(&inner.columns);
         self.calls.absorb(&inner.calls);
     }

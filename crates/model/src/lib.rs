@@ -9,6 +9,7 @@ mod facts;
 mod principal;
 mod request;
 mod resource;
+mod shape;
 
 pub use action::{Category, Operation, TransactionStep};
 pub use facts::{
@@ -18,3 +19,4 @@ pub use facts::{
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, Stage};
 pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};
+pub use shape::{Heavy, RowLimit, Shape};

@@ -17,6 +17,11 @@ pub(crate) struct Agent {
     /// Every list that is about a relation narrows it.
     pub(crate) columns: Vec<ColumnRule>,
     pub(crate) functions: Callables,
+    /// The tables that it may reach, whatever its mission. `None`: all.
+    pub(crate) tables: Option<TableSet>,
+    /// Held beside what the principal brings.
+    pub(crate) roles: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// Tables by mission. `None`: the agent has no missions, and every table is permitted.
     pub(crate) missions: Option<BTreeMap<String, TableSet>>,
     pub(crate) mode: Mode,
@@ -31,6 +36,9 @@ impl Agent {
             blocked_tables: TableSet::default(),
             columns: Vec::new(),
             functions: Callables::default(),
+            tables: None,
+            roles: Vec::new(),
+            scopes: Vec::new(),
             missions: None,
             mode: Mode::Enforce,
         }

@@ -20,6 +20,16 @@ pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
             lines.push(format!("tables: none without a mission; missions: {}", listed(missions)));
         }
     }
+    if let Some(tables) = &agent.tables {
+        lines.push(format!("only these tables: {}", listed(tables.shown())));
+    }
+    if let Some(detections) = &policy.detections {
+        let on = detections.on.iter().map(|switch| switch.name());
+        lines.push(format!("detections: {}", listed(on)));
+    }
+    if let Some(threshold) = policy.risk_threshold {
+        lines.push(format!("denied from risk {threshold} on"));
+    }
     if !agent.blocked_tables.is_empty() {
         lines.push(format!("never these tables: {}", listed(agent.blocked_tables.shown())));
     }

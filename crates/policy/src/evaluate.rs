@@ -15,10 +15,12 @@ use model::{
 use crate::agent::Agent;
 use crate::catalog::is_driver_read;
 use crate::column::ColumnRule;
+use crate::detections::Held;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
 use crate::profile::Reach;
+use crate::risk;
 use crate::shipped;
 use crate::table::TableSet;
 use crate::{Reason, ReasonCode};
@@ -160,6 +162,9 @@ pub(crate) fn scope<'p>(agent: &'p Agent, principal: &Principal) -> Scope<'p> {
 /// Step 4: relations.
 pub(crate) fn relations(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
     let facts = request.facts;
+    if let Some(tables) = &agent.tables {
+        listed(tables, request, reasons);
+    }
     let scope = scope(agent, request.principal);
     let all = match (scope, &facts.relations) {
         (Scope::Everything, _) => return,
@@ -176,6 +181,26 @@ pub(crate) fn relations(agent: &Agent, request: &Request<'_>, reasons: &mut Reas
     };
     for used in all.iter().filter(|used| !is_driver_read(used)) {
         relation(scope, used, request, reasons);
+    }
+}
+
+/// The tables that an agent may reach, whatever its mission.
+fn listed(tables: &TableSet, request: &Request<'_>, reasons: &mut Reasons) {
+    let role = request.principal.on_behalf_of.as_deref();
+    match &request.facts.relations {
+        Fact::Unknown(_) if tables.is_all() => {}
+        Fact::Unknown(why) => {
+            reasons.add(unknown(*why, ReasonCode::UnknownRelations, request.facts));
+        }
+        Fact::Known(all) => {
+            let outside =
+                |used: &&RelationUse| !is_driver_read(used) && !tables.lists(&used.relation, role);
+            for used in all.iter().filter(outside) {
+                let reason = Reason::of(ReasonCode::TableNotListed);
+                let reason = reason.with_table(&used.relation.to_string());
+                reasons.add(reason.with_operation(request.facts.operation));
+            }
+        }
     }
 }
 
@@ -260,6 +285,30 @@ pub(crate) fn forbidden(
     conditions(agent, facts, reasons);
     settings(policy, facts, reasons);
     server_access(policy, facts, reasons);
+    detections(policy, agent, request, reasons);
+}
+
+/// Suspicious constructions, scopes, risk: where the policy has the key.
+fn detections(policy: &Policy, agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+    if request.stage == Stage::Startup {
+        return;
+    }
+    let facts = request.facts;
+    let held = Held {
+        roles: [&agent.roles, &request.principal.roles],
+        scopes: [&agent.scopes, &request.principal.scopes],
+    };
+    policy.scopes.judge(facts, held, reasons);
+    if let Some(detections) = &policy.detections {
+        detections.judge(facts, (&policy.scopes, held), reasons);
+    }
+    if let Some(threshold) = policy.risk_threshold {
+        let score = risk::of(facts);
+        if score >= threshold {
+            let reason = Reason::of(ReasonCode::RiskThreshold).with_detail(&score.to_string());
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
 }
 
 fn unparsable(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
@@ -452,7 +501,7 @@ fn server_access(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
 
 /// The reason for a fact that could not be established: its cause where that says more than
 /// which fact it was.
-fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reason {
+pub(crate) fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reason {
     match why {
         Unknown::ParseError => Reason::of(ReasonCode::AstParseFailed),
         Unknown::Encoding => Reason::of(ReasonCode::InvalidEncoding),

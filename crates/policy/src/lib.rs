@@ -13,6 +13,7 @@ mod catalog;
 mod column;
 mod decision;
 mod describe;
+mod detections;
 mod diagnostic;
 mod document;
 mod evaluate;

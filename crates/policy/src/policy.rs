@@ -6,6 +6,7 @@ use model::{Principal, Request};
 
 use crate::agent::Agent;
 use crate::describe;
+use crate::detections::{Detections, Scopes};
 use crate::document::{self, Stance, Unidentified};
 use crate::evaluate::{
     Reasons, admit, elements, forbidden, is_always_allowed, operations, relations,
@@ -31,6 +32,9 @@ pub struct Policy {
     pub(crate) settings: SettingGrants,
     pub(crate) server_files: Stance,
     pub(crate) unparsable: Stance,
+    pub(crate) detections: Option<Detections>,
+    pub(crate) scopes: Scopes,
+    pub(crate) risk_threshold: Option<u32>,
 }
 
 /// A policy, and what somebody should look at.
@@ -60,6 +64,9 @@ impl Policy {
             settings: document.settings,
             server_files: document.server_files,
             unparsable: document.unparsable,
+            detections: document.detections,
+            scopes: document.scopes,
+            risk_threshold: document.risk_threshold,
         };
         Ok(Loaded { policy, warnings })
     }

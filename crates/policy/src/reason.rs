@@ -109,6 +109,12 @@ codes! {
     /// The table is not one of the mission's tables.
     TableNotInMission "table_not_in_mission" "missing_scope" Abort
         "use only the tables of the mission";
+    /// The table is not one of the agent's tables.
+    TableNotListed "table_not_listed" "missing_scope" Abort
+        "use only the tables that the agent may use";
+    /// The table needs a scope that is not held.
+    MissingScope "missing_scope" "missing_scope" Abort
+        "request the scope that the table needs, or do without the table";
     /// The agent may not use the column.
     ColumnNotAllowed "column_not_allowed" "missing_scope" Rewrite
         "leave this column out";
@@ -127,6 +133,45 @@ codes! {
     /// A replication connection: its statements cannot be judged.
     ReplicationNotAllowed "replication_not_allowed" "missing_scope" Abort
         "connect without `replication`";
+    /// Several statements in one submission.
+    MultiStatement "multi_statement" "injection" Abort
+        "send one statement at a time";
+    /// An operation that destroys.
+    DestructiveOperation "destructive_operation" "destructive_op" Abort
+        "use SELECT instead: DELETE, DROP, TRUNCATE and ALTER are not permitted";
+    /// The database's own catalogs are read.
+    SchemaEnumeration "schema_enumeration" "schema_enum" Abort
+        "do without the system catalogs (pg_catalog, information_schema)";
+    /// A column that looks like personal data or a secret.
+    PiiColumn "pii_column" "pii_violation" Abort
+        "leave the column out, or request the scope of the table";
+    /// A condition lets every row pass.
+    Tautology "tautology" "tautology" Rewrite
+        "remove the condition that is always true (such as `1=1`, `TRUE`, `id=id`)";
+    /// Every column is asked for.
+    SelectStar "select_star" "select_star" Rewrite
+        "name the columns that you need";
+    /// A SELECT has no WHERE.
+    MissingWhere "missing_where" "missing_where" Rewrite
+        "add a WHERE clause that narrows the result";
+    /// More rows are asked for than permitted, or a number that is not a constant.
+    HighLimit "high_limit" "high_limit" Rewrite
+        "ask for fewer rows, with a constant after LIMIT";
+    /// UNION, INTERSECT or EXCEPT.
+    SetOperation "set_operation" "injection" Rewrite
+        "send the queries one by one";
+    /// The text holds a comment.
+    Comment "comment" "injection" Rewrite
+        "send the statement without comments";
+    /// Rows are put in a random order.
+    RandomOrder "random_order" "high_limit" Rewrite
+        "order by a column";
+    /// The statement can keep the server busy for very long.
+    HeavyStatement "heavy_statement" "high_limit" Rewrite
+        "join tables by a condition, and bound recursion, series and texts by constants";
+    /// The risk reaches the threshold.
+    RiskThreshold "risk_threshold" "risk_score" Rewrite
+        "avoid SELECT *, missing WHERE, UNION, comments and ORDER BY random(), and add a LIMIT";
     /// The setting may not be changed like this.
     SettingNotAllowed "setting_not_allowed" "missing_scope" Abort
         "leave this setting as it is";
@@ -142,6 +187,9 @@ codes! {
     /// Which columns the statement uses could not be established.
     UnknownColumns "unknown_columns" "unknown" Rewrite
         "name tables and columns as the database has them, without code that hides them (DO, CALL, dynamic SQL)";
+    /// How the statement is built could not be established.
+    UnknownShape "unknown_shape" "unknown" Abort
+        "write one plain statement";
     /// Which functions the statement calls could not be established.
     UnknownFunctions "unknown_functions" "unknown" Abort
         "write the statement without code that hides which functions it calls (DO, CALL, dynamic SQL)";

@@ -3,6 +3,7 @@
 //!
 //! What is *not* here: the page's prose, and writing files.
 
+use crate::detections::{PII_NAMES, Switch};
 use crate::profile::{BUILT_IN, CATEGORIES, Guards, OperationSet, Profile};
 use crate::reason::Reason;
 use crate::{ReasonCode, catalog, limits, risk, settings, shipped};
@@ -37,10 +38,23 @@ fn part(name: &str) -> Option<String> {
         "settings" => Some(setting_lists()),
         "catalog" => Some(catalog_reads()),
         "reasons" => Some(reasons()),
+        "detections" => Some(detections()),
         "risk" => Some(contributions()),
         "limits" => Some(bounds()),
         _ => None,
     }
+}
+
+fn detections() -> String {
+    let rows = Switch::ALL.iter().map(|switch| {
+        let default = if switch.default() { "on" } else { "off" };
+        format!("`{}` | {default} | {}", switch.name(), switch.meaning())
+    });
+    let mut text = table("switch | default | denies", rows);
+    text.push_str("Names that the guard knows, as parts of a column's name: ");
+    text.push_str(&names(PII_NAMES.iter().copied()));
+    text.push_str(".\n\n");
+    text
 }
 
 fn table(head: &str, rows: impl Iterator<Item = String>) -> String {
@@ -178,6 +192,7 @@ mod tests {
             "settings",
             "catalog",
             "reasons",
+            "detections",
             "risk",
             "limits",
         ] {

@@ -173,6 +173,26 @@ impl Statement {
         Cow::Owned(facts)
     }
 
+    /// Adds how it is built; what runs later under a name is built the same way.
+    fn add_shape(&mut self, shape: Result<model::Shape, Unknown>) {
+        let own = shape.map_or_else(model::Fact::Unknown, model::Fact::Known);
+        self.facts.shape = match (&self.facts.shape, own) {
+            (model::Fact::Known(before), model::Fact::Known(mut shape)) => {
+                shape.absorb(before);
+                model::Fact::Known(shape)
+            }
+            (model::Fact::Unknown(why), _) => model::Fact::Unknown(*why),
+            (_, model::Fact::Unknown(why)) => model::Fact::Unknown(why),
+        };
+        for effect in &mut self.effects {
+            if let Effect::Prepare { facts, .. } | Effect::Declare { facts, .. } = effect {
+                let mut later = SqlFacts::clone(facts);
+                later.shape.clone_from(&self.facts.shape);
+                *facts = Arc::new(later);
+            }
+        }
+    }
+
     /// What runs under a name may change `search_path` too.
     fn admit_path_change(&mut self) {
         let tells = self.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_)));
@@ -252,11 +272,22 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         }
         let root = raw.stmt();
         let found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
-        let statement = resolved(root, found, &names, &paths.context(), &nodes_left);
+        let mut statement = resolved(root, found, &names, &paths.context(), &nodes_left);
+        let shape = crate::shape::of(root, text, &nodes_left);
+        statement.add_shape(shape);
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
         statements.push(Statement { range, ..statement });
+    }
+    if let Ok(count) = u32::try_from(statements.len())
+        && count > 1
+    {
+        for statement in &mut statements {
+            if let model::Fact::Known(shape) = &mut statement.facts.shape {
+                shape.statements = count;
+            }
+        }
     }
     if statements.is_empty() {
         statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));

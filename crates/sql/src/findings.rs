@@ -137,6 +137,7 @@ impl Findings {
             settings: self.settings.finish(),
             unfiltered: self.unfiltered.finish(),
             server_access: self.server_access.finish(),
+            shape: Fact::Known(model::Shape::default()),
             columns: Fact::Unknown(Unknown::NoCatalog),
             calls: Fact::Unknown(Unknown::NoCatalog),
         }

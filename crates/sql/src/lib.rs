@@ -29,6 +29,7 @@ mod resolved;
 mod routine;
 mod scope;
 mod settings;
+mod shape;
 mod statements;
 mod value;
 mod walk;

@@ -77,6 +77,10 @@ impl<'a> Walk<'a, '_> {
                 }
             }
         }
+        if !select.locking_clause().is_empty() {
+            // FOR UPDATE and its kin need the right to UPDATE (PostgreSQL documentation, "SELECT").
+            self.found.operations.add(Operation::Update);
+        }
         let scope = self.enter(select.with_clause(), task);
         let locks = !select.locking_clause().is_empty() || task.touch == Touch::Lock;
         let touch = if locks { Touch::Lock } else { Touch::Read };

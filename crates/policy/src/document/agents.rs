@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::lists;
 use super::profiles::{Profiles, covering, exact, operations};
 use super::read::{Entries, check_keys, choice, entries, get, tables, word};
 use super::report::Report;
 use super::tree::{Key, Node};
+use super::{detections, lists};
 use crate::Mode;
 use crate::agent::Agent;
 use crate::profile::{Guards, OperationSet, Operations, Profile};
@@ -20,6 +20,9 @@ const AGENT_KEYS: &[&str] = &[
     "blocked_tables",
     "columns",
     "functions",
+    "tables",
+    "roles",
+    "scopes",
     "missions",
     "mode",
 ];
@@ -27,8 +30,6 @@ const AGENT_LATER: &[&str] = &[
     "tools",
     "budgets",
     "tenant",
-    "roles",
-    "scopes",
     "auth_token",
     "blocked_columns",
     "allowed_functions",
@@ -87,6 +88,9 @@ fn agent(own: &Entries, profiles: &mut Profiles<'_>, report: &mut Report<'_>) ->
         blocked_tables: table_set(own, "blocked_tables", report),
         columns: lists::columns(own, report),
         functions: lists::functions(own, report),
+        tables: get(own, "tables").map(|_| table_set(own, "tables", report)),
+        roles: detections::list(own, "roles", report),
+        scopes: detections::list(own, "scopes", report),
         missions: missions(own, report),
         mode: mode(own, report),
     }

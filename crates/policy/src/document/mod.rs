@@ -4,6 +4,7 @@
 //! all findings come at once. What is *not* here: what a key does to a request (`evaluate`).
 
 mod agents;
+mod detections;
 mod lists;
 mod profiles;
 mod read;
@@ -18,6 +19,7 @@ use self::report::Report;
 use self::tree::Position;
 use crate::Diagnostics;
 use crate::agent::Agent;
+use crate::detections::{Detections, Scopes};
 use crate::function::FunctionPattern;
 use crate::settings::{SettingGrants, is_setting_name};
 use crate::table::TableSet;
@@ -35,18 +37,12 @@ const KEYS: &[&str] = &[
     "settings",
     "server_files",
     "unparsable",
-];
-const LATER: &[&str] = &[
-    "default_action",
-    "identity",
-    "session",
-    "tools",
     "detections",
     "tenancy",
-    "rego",
-    "approvals",
-    "apa",
+    "risk",
 ];
+const LATER: &[&str] =
+    &["default_action", "identity", "session", "tools", "rego", "approvals", "apa"];
 
 /// `deny` or `allow`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +66,9 @@ pub(crate) struct Document {
     pub(crate) unidentified: Unidentified,
     pub(crate) unidentified_blocked_tables: TableSet,
     pub(crate) agents: HashMap<String, Agent>,
+    pub(crate) detections: Option<Detections>,
+    pub(crate) scopes: Scopes,
+    pub(crate) risk_threshold: Option<u32>,
 }
 
 /// Reads `text`; `file` names it in findings. `Ok` holds the warnings.
@@ -106,6 +105,9 @@ fn read_document(top: &Entries, report: &mut Report<'_>) -> Document {
         unidentified,
         unidentified_blocked_tables,
         agents,
+        detections: detections::read(node("detections"), report),
+        scopes: detections::tenancy(node("tenancy"), report),
+        risk_threshold: detections::risk(node("risk"), report),
     };
     warn(top, &document, report);
     document
