@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 READY := scripts/setup.sh && . .portcullis/env.sh &&
 PROFILE ?= ci
 
-.PHONY: help setup demo test conformance oracle bench lint docs
+.PHONY: help setup demo test conformance oracle score bench lint docs
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -32,3 +32,6 @@ docs: ## the documentation of the crates
 
 oracle: ## 100,000 random statements: PostgreSQL's privilege checks against ours
 	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture
+
+score: ## the corpora of attacks and honest statements, judged with policies/eval
+	@$(READY) scripts/score.sh

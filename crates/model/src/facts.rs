@@ -341,6 +341,7 @@ impl SqlFacts {
             .or_else(|| why(&self.settings))
             .or_else(|| why(&self.unfiltered))
             .or_else(|| why(&self.server_access))
+            .or_else(|| why(&self.shape))
     }
 }
 

@@ -31,8 +31,10 @@ pub enum Heavy {
     LongSeries,
     /// A text that a function makes very long.
     HugeText,
-    /// A regular expression with nested repetition.
+    /// A regular expression with nested repetition, or a LIKE pattern of many wildcards.
     Backtracking,
+    /// Expressions in expressions, very deep.
+    DeepNesting,
 }
 
 /// How one statement is built.

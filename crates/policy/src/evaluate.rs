@@ -303,6 +303,9 @@ fn detections(policy: &Policy, agent: &Agent, request: &Request<'_>, reasons: &m
         detections.judge(facts, (&policy.scopes, held), reasons);
     }
     if let Some(threshold) = policy.risk_threshold {
+        if let Fact::Unknown(why) = &facts.shape {
+            reasons.add(unknown(*why, ReasonCode::UnknownShape, facts));
+        }
         let score = risk::of(facts);
         if score >= threshold {
             let reason = Reason::of(ReasonCode::RiskThreshold).with_detail(&score.to_string());

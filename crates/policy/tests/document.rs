@@ -57,10 +57,10 @@ profiles:
 
 #[test]
 fn planned_keys_are_refused_by_name() {
-    for key in ["default_action", "identity", "session", "tools", "detections", "tenancy", "rego"] {
+    for key in ["default_action", "identity", "session", "tools", "rego"] {
         fails(&format!("{key}: x"), &format!("`{key}` is not supported yet"));
     }
-    for key in ["tools", "budgets", "tenant", "roles", "scopes"] {
+    for key in ["tools", "budgets", "tenant"] {
         fails(&format!("agents: {{a: {{{key}: x}}}}"), &format!("`{key}` is not supported yet"));
     }
     fails("agents: {a: {missions: {m: {tables: [], max_rows: 1}}}}", "`max_rows` is not supported");
@@ -79,6 +79,18 @@ fn lists_of_columns_and_functions_are_checked() {
     let sound = columns("'public.users': {deny: ['s*'], output_only: true}, 'hr.*': [id]");
     let loaded = Policy::load("p.yaml", &sound).unwrap();
     assert!(loaded.warnings.to_string().contains("values can be guessed"), "{}", loaded.warnings);
+}
+
+#[test]
+fn detections_are_checked_and_take_the_templates_as_they_are() {
+    fails("detections: {select_star_blok: {}}", "did you mean `select_star_block`");
+    fails("detections: {row_limit_enforcer: {max_limit: many}}", "`max_limit` cannot be `many`");
+    fails("detections: {tautology_blocker: {max_limit: 1}}", "unknown key `max_limit`");
+    fails("detections: {tautology_blocker: {enabled: on}}", "`enabled` cannot be `on`");
+    fails("tenancy: {column: tenant_id}", "`column` is not supported yet");
+    fails("risk: {threshold: 0}", "`threshold` cannot be `0`");
+    loads("detections: {templates: {row_limit_enforcer: {enabled: true, max_limit: 500}}}");
+    loads("detections:\nrisk:\ntenancy: {table_required_scope: {accounts: 'accounts:read'}}");
 }
 
 #[test]

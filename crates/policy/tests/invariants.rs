@@ -5,9 +5,9 @@ mod common;
 
 use common::{ask, policy};
 use model::{
-    Access, CallUse, ColumnRole, ColumnUse, Door, Fact, FunctionUse, Operation, Principal,
-    RelationName, RelationUse, Request, Schemas, ServerAccess, SettingChange, SettingUse,
-    SettingValue, SqlFacts, Stage, TransactionStep, Unfiltered, Unknown, Volatility,
+    Access, CallUse, ColumnRole, ColumnUse, Door, Fact, FunctionUse, Heavy, Operation, Principal,
+    RelationName, RelationUse, Request, RowLimit, Schemas, ServerAccess, SettingChange, SettingUse,
+    SettingValue, Shape, SqlFacts, Stage, TransactionStep, Unfiltered, Unknown, Volatility,
 };
 use policy::{Fault, Outcome, Policy, Reason, ReasonCode};
 use proptest::collection::vec;
@@ -114,6 +114,35 @@ fn unfiltered() -> impl Strategy<Value = Unfiltered> {
         .prop_map(|(operation, relation)| Unfiltered { operation, relation: relation.to_owned() })
 }
 
+fn shape() -> impl Strategy<Value = Fact<Shape>> {
+    let flags = prop::array::uniform6(any::<bool>());
+    let limit = select(&[RowLimit::Missing, RowLimit::Rows(900), RowLimit::NotConstant][..]);
+    let known = (flags, limit, 0_u32..4, vec(select(&["id", "email"][..]), 0..2)).prop_map(
+        |(
+            [star, no_where, tautology, set_operation, comment, random_order],
+            limit,
+            count,
+            names,
+        )| {
+            Fact::Known(Shape {
+                statements: count,
+                star,
+                no_where,
+                tautology,
+                set_operation,
+                comment,
+                random_order,
+                joins: count,
+                sub_selects: count,
+                limit,
+                names: names.into_iter().map(str::to_owned).collect(),
+                heavy: if count > 2 { vec![Heavy::LongSeries] } else { Vec::new() },
+            })
+        },
+    );
+    prop_oneof![3 => known, 1 => Just(Fact::Unknown(Unknown::TooComplex))]
+}
+
 fn column() -> impl Strategy<Value = ColumnUse> {
     use ColumnRole::{Filter, Join, Order, Output, Write};
     let role = select(&[Output, Filter, Join, Order, Write][..]);
@@ -152,10 +181,11 @@ prop_compose! {
         server_access in fact(select(&[ServerAccess::File, ServerAccess::Program][..])),
         columns in fact(column()),
         calls in fact(call()),
+        shape in shape(),
     ) -> SqlFacts {
         SqlFacts {
             operation, empty, transaction, operations, relations, functions, settings,
-            unfiltered, server_access, columns, calls,
+            unfiltered, server_access, columns, calls, shape,
         }
     }
 }
@@ -182,6 +212,15 @@ const ELEMENTS: &[&str] = &[
     "functions: {deny: ['app.*']}, ",
 ];
 
+/// Detections, scopes, risk.
+const SECTIONS: &[&str] = &[
+    "",
+    "detections: {comments: {enabled: true}, row_limit_enforcer: {max_limit: 100}}\n",
+    "detections: {pii_column_guard: {patterns: ['i*']}, resource_guard: {}}\nrisk: {threshold: 3}\n",
+    "tenancy: {table_required_scope: {users: 'users:read'}}\ndetections: {}\n",
+    "risk: {threshold: 5}\n",
+];
+
 /// The lists of a policy, whose order must not matter.
 #[derive(Debug, Clone)]
 struct Lists {
@@ -200,13 +239,14 @@ struct Parts {
     profile: &'static str,
     missions: bool,
     elements: &'static str,
+    sections: &'static str,
     stances: [&'static str; 3],
     unidentified: &'static str,
 }
 
 impl Parts {
     fn text(&self) -> String {
-        let Self { lists, profile, missions, elements, stances, unidentified } = self;
+        let Self { lists, profile, missions, elements, sections, stances, unidentified } = self;
         let [default_policy, server_files, unparsable] = stances;
         let missions = if *missions {
             format!("missions: {{m: {{tables: {}}}}}, ", list(&lists.tables))
@@ -218,7 +258,7 @@ impl Parts {
              agents:\n  a: {{profile: {profile}, {missions}{elements}blocked_tables: {}}}\n\
              default_policy: {default_policy}\nserver_files: {server_files}\n\
              unparsable: {unparsable}\nblocked_functions: {}\nfunctions: {}\nsettings: {}\n\
-             unidentified: {{policy: {unidentified}, blocked_tables: {}}}\n",
+             {sections}unidentified: {{policy: {unidentified}, blocked_tables: {}}}\n",
             list(&lists.blocked_operations),
             list(&lists.blocked_tables),
             list(&lists.blocked_functions),
@@ -270,10 +310,11 @@ prop_compose! {
         profile in select(&["permissive", "standard", "strict", "hardened", "p"][..]),
         missions in any::<bool>(),
         elements in select(ELEMENTS),
+        sections in select(SECTIONS),
         stances in prop::array::uniform3(select(&["deny", "allow"][..])),
         unidentified in select(&["deny", "monitor", "allow"][..]),
     ) -> Parts {
-        Parts { lists, profile, missions, elements, stances, unidentified }
+        Parts { lists, profile, missions, elements, sections, stances, unidentified }
     }
 }
 
@@ -304,6 +345,7 @@ fn forget_all(facts: &mut SqlFacts, why: Unknown) {
     forget(&mut facts.server_access, why);
     forget(&mut facts.columns, why);
     forget(&mut facts.calls, why);
+    forget(&mut facts.shape, why);
 }
 
 /// Every way to know less than `facts` says, by one step.
@@ -323,6 +365,7 @@ fn blurred(facts: &SqlFacts, why: Unknown) -> Vec<SqlFacts> {
         change(&|facts| forget(&mut facts.server_access, why)),
         change(&|facts| forget(&mut facts.columns, why)),
         change(&|facts| forget(&mut facts.calls, why)),
+        change(&|facts| forget(&mut facts.shape, why)),
         change(&|facts| facts.transaction = None),
         change(&|facts| facts.empty = false),
         change(&|facts| {

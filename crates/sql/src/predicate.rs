@@ -162,7 +162,22 @@ fn boolean(expression: &nodes::BoolExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> T
         Kind::AND_EXPR => parts.fold(Truth::True, Truth::and),
         Kind::OR_EXPR if covers_null_and_not_null(expression) => Truth::True,
         Kind::OR_EXPR => parts.fold(Truth::False, Truth::or),
-        _ => parts.last().map_or(Truth::Depends, Truth::not),
+        _ => expression.args().first().map_or(Truth::Depends, |inner| negated(inner, truth, 0)),
+    }
+}
+
+/// NOT, moved inwards: what is constant below an AND is so beside an OR.
+fn negated(node: Node<'_>, truth: &dyn Fn(Node<'_>) -> Truth, depth: u32) -> Truth {
+    use raw::BoolExprType as Kind;
+    let Node::BoolExpr(expression) = node else { return truth(node).not() };
+    if depth > MAX_PREDICATE_DEPTH {
+        return Truth::TooDeep;
+    }
+    let parts = || expression.args().iter().map(|part| negated(part, truth, depth + 1));
+    match expression.boolop {
+        Kind::AND_EXPR => parts().fold(Truth::False, Truth::or),
+        Kind::OR_EXPR => parts().fold(Truth::True, Truth::and),
+        _ => expression.args().first().map_or(Truth::Depends, truth),
     }
 }
 

@@ -18,7 +18,13 @@ use crate::value::{Value, evaluate};
 /// Rows beyond which a series is long.
 const LONG_SERIES: f64 = 10_000.0;
 /// Repetitions beyond which a text is huge.
-const HUGE_TEXT: f64 = 1_000_000.0;
+const HUGE_TEXT: f64 = 100_000.0;
+/// A factorial of more than this takes seconds.
+const LARGE_FACTORIAL: f64 = 1_000.0;
+/// Nesting that no person writes, and few programs.
+const DEEP: u32 = 200;
+/// Wildcards of a LIKE pattern beyond which matching backtracks for long.
+const MANY_WILDCARDS: usize = 6;
 /// Functions that order rows at random.
 const RANDOM: &[&str] = &["random", "rand", "newid", "gen_random_uuid", "uuid_generate_v4"];
 
@@ -44,8 +50,8 @@ struct Look<'a, 'c> {
     ctes: BTreeSet<&'a str>,
 }
 
-/// A node, and whether what it yields is looked at by nobody (EXISTS).
-type Placed<'a> = (Node<'a>, bool);
+/// A node, whether what it yields is looked at by nobody (EXISTS), and how deep it stands.
+type Placed<'a> = (Node<'a>, bool, u32);
 
 impl<'a> Look<'a, '_> {
     fn spend(&self) -> Result<(), Unknown> {
@@ -57,11 +63,14 @@ impl<'a> Look<'a, '_> {
     /// What may stand anywhere.
     #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is the total table")]
     fn everything(&mut self, root: Node<'a>) -> Result<(), Unknown> {
-        let mut stack: Vec<Placed<'a>> = vec![(root, false)];
+        let mut stack: Vec<Placed<'a>> = vec![(root, false, 0)];
         // Looked at when all names of WITH queries are known.
         let mut selects = Vec::new();
-        while let Some((node, unseen)) = stack.pop() {
+        while let Some((node, unseen, depth)) = stack.pop() {
             self.spend()?;
+            if depth == DEEP {
+                self.shape.heavy.push(Heavy::DeepNesting);
+            }
             let mut below = false;
             match node {
                 Node::SelectStmt(select) => selects.push((select, unseen)),
@@ -83,7 +92,7 @@ impl<'a> Look<'a, '_> {
                 Node::WithClause(with) if with.recursive => self.recursion(with),
                 _ => {}
             }
-            each_child(node, &mut |child| stack.push((child, below)));
+            each_child(node, &mut |child| stack.push((child, below, depth.saturating_add(1))));
         }
         for (select, unseen) in selects {
             self.select(select, unseen);
@@ -130,9 +139,8 @@ impl<'a> Look<'a, '_> {
             let star = names.len() < column.fields().len();
             match (star, names.as_slice()) {
                 (true, []) => !stored.is_empty(),
-                (true, [.., name]) => stored.contains(name),
-                // A whole row.
-                (false, [name]) => stored.contains(name),
+                // `t.*`, or a whole row.
+                (true, [.., name]) | (false, [name]) => stored.contains(name),
                 (false, _) => false,
             }
         })
@@ -157,11 +165,29 @@ impl<'a> Look<'a, '_> {
         names
     }
 
+    /// How often a WITH query stands beside itself.
+    fn repeated_ctes(&self, from: impl Iterator<Item = Node<'a>>) -> usize {
+        let mut names = Vec::new();
+        let mut stack: Vec<Node<'a>> = from.collect();
+        while let Some(node) = stack.pop() {
+            if let Node::JoinExpr(join) = node {
+                stack.extend([join.larg(), join.rarg()]);
+            } else if let Node::RangeVar(var) = node {
+                names.extend(var.relname().filter(|name| self.ctes.contains(name)));
+            }
+        }
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        if all > names.len() { all } else { 0 }
+    }
+
     /// Several stored relations, and no condition at all between any of them.
     fn is_uncorrelated(&self, select: &'a nodes::SelectStmt) -> bool {
         let mut on = false;
         let mut stack: Vec<Node<'a>> = select.from_clause().iter().collect();
-        let count = self.stored(select.from_clause().iter()).len();
+        let count = self.stored(select.from_clause().iter()).len()
+            + self.repeated_ctes(select.from_clause().iter());
         while let Some(node) = stack.pop() {
             if let Node::JoinExpr(join) = node {
                 let constant = present(join.quals())
@@ -198,8 +224,13 @@ impl<'a> Look<'a, '_> {
                     self.shape.heavy.push(Heavy::LongSeries);
                 }
             }
+            Some("factorial") => {
+                if !matches!(argument(0), Some(Value::Number(of)) if of <= LARGE_FACTORIAL) {
+                    self.shape.heavy.push(Heavy::LongSeries);
+                }
+            }
             Some("repeat" | "lpad" | "rpad") => {
-                if matches!(argument(1), Some(Value::Number(times)) if times > HUGE_TEXT) {
+                if matches!(argument(1), Some(Value::Number(times)) if times >= HUGE_TEXT) {
                     self.shape.heavy.push(Heavy::HugeText);
                 }
             }
@@ -225,9 +256,19 @@ impl<'a> Look<'a, '_> {
 
     fn pattern(&mut self, expression: &'a nodes::A_Expr) {
         let operator = strings(expression.name()).last().copied();
-        let matches = matches!(operator, Some("~" | "~*" | "!~" | "!~*"))
-            || expression.kind == raw::A_Expr_Kind::AEXPR_SIMILAR;
-        if matches && literal::text(expression.rexpr()).is_some_and(backtracks) {
+        let matches = matches!(operator, Some("~" | "~*" | "!~" | "!~*"));
+        let like = matches!(operator, Some("~~" | "~~*" | "!~~" | "!~~*"));
+        // SIMILAR TO wraps its pattern in a call.
+        let right = if let Node::FuncCall(call) = expression.rexpr() {
+            call.args().first().unwrap_or(Node::None)
+        } else {
+            expression.rexpr()
+        };
+        let Some(pattern) = literal::text(right) else { return };
+        let similar = expression.kind == raw::A_Expr_Kind::AEXPR_SIMILAR;
+        let slow = ((matches || similar) && backtracks(pattern))
+            || (like && pattern.matches('%').count() > MANY_WILDCARDS);
+        if slow {
             self.shape.heavy.push(Heavy::Backtracking);
         }
     }
@@ -242,16 +283,14 @@ impl<'a> Look<'a, '_> {
                 || !matches!(select.limit_count(), Node::None)
                 || joins
                 || !select.all;
-            let reads_itself = self.stored_or_cte(part).any(|name| Some(name) == cte.ctename());
+            let reads_itself = part
+                .from_clause()
+                .iter()
+                .any(|item| matches!(item, Node::RangeVar(var) if var.relname() == cte.ctename()));
             if reads_itself && !bounded {
                 self.shape.heavy.push(Heavy::UnboundedRecursion);
             }
         }
-    }
-
-    fn stored_or_cte(&self, select: &'a nodes::SelectStmt) -> impl Iterator<Item = &'a str> {
-        let items = select.from_clause().iter();
-        items.filter_map(|item| if let Node::RangeVar(var) = item { var.relname() } else { None })
     }
 
     /// What counts of the outermost query alone: its WHERE and its LIMIT.
@@ -321,14 +360,15 @@ fn is_temporal(call: &nodes::FuncCall) -> bool {
             .last()
             .is_some_and(|name| matches!(*name, "date" | "timestamp" | "timestamptz" | "interval"))
     };
-    call.args().iter().any(|argument| match argument {
-        Node::TypeCast(cast) => {
+    call.args().iter().any(|argument| {
+        if let Node::TypeCast(cast) = argument {
             cast.type_name().is_some_and(|name| temporal(&crate::resolve::type_names(name)))
+        } else if let Node::FuncCall(call) = argument {
+            Qualified::of_list(call.funcname())
+                .is_some_and(|name| matches!(name.name, "now" | "date_trunc" | "make_date"))
+        } else {
+            matches!(argument, Node::SQLValueFunction(_))
         }
-        Node::FuncCall(call) => Qualified::of_list(call.funcname())
-            .is_some_and(|name| matches!(name.name, "now" | "date_trunc" | "make_date")),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "anything else may be of any type")]
-        _ => matches!(argument, Node::SQLValueFunction(_)),
     })
 }
 
@@ -377,9 +417,8 @@ fn word_before(bytes: &[u8], at: usize) -> bool {
 fn quoted(bytes: &[u8], at: usize, mark: u8, escapes: bool) -> usize {
     let mut at = at + 1;
     while let Some(&byte) = bytes.get(at) {
-        if escapes && byte == b'\\' {
-            at += 2;
-        } else if byte == mark && bytes.get(at + 1) == Some(&mark) {
+        let doubled = byte == mark && bytes.get(at + 1) == Some(&mark);
+        if doubled || (escapes && byte == b'\\') {
             at += 2;
         } else if byte == mark {
             return at + 1;

@@ -188,6 +188,14 @@ impl<'a> Bound<'a> {
                 self.function((schema.as_deref(), name), *count, path)
             }
             Call::Operator(schema, name) => self.operator((schema.as_deref(), name), path),
+            Call::Grammar(name) => {
+                self.calls.insert(CallUse {
+                    schema: "pg_catalog".to_owned(),
+                    name: name.clone(),
+                    volatility: Volatility::Stable,
+                });
+                Ok(())
+            }
             Call::Cast(schema, name) => {
                 self.cast((schema.as_deref(), name), path);
                 Ok(())

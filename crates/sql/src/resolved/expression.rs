@@ -82,6 +82,10 @@ impl<'a> Resolver<'a> {
                     self.touched.calls.insert(Call::Cast(schema, written.name.to_owned()));
                 }
             }
+            Node::SQLValueFunction(function) => {
+                let name = super::figure::value_function(function.op).to_owned();
+                self.touched.calls.insert(Call::Grammar(name));
+            }
             Node::A_Indirection(indirection) => {
                 // `(x).f` is PostgreSQL for `f(x)`.
                 for name in strings(indirection.indirection()) {

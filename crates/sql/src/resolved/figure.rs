@@ -127,7 +127,7 @@ fn first_target(query: Node<'_>) -> Step<'_> {
     }
 }
 
-fn value_function(op: raw::SQLValueFunctionOp::Type) -> &'static str {
+pub(super) fn value_function(op: raw::SQLValueFunctionOp::Type) -> &'static str {
     use raw::SQLValueFunctionOp as Op;
     match op {
         Op::SVFOP_CURRENT_DATE => "current_date",

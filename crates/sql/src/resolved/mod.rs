@@ -54,6 +54,8 @@ pub(crate) enum Call {
     Function(Option<String>, String, usize),
     /// An operator.
     Operator(Option<String>, String),
+    /// `current_user` and its like, which the grammar calls.
+    Grammar(String),
     /// A value becomes one of this type.
     Cast(Option<String>, String),
 }
