@@ -61,10 +61,10 @@ with tempfile.TemporaryDirectory() as folder:
     catalog = os.path.join(folder, "catalog.json")
     dump = [PORTCULLIS, "catalog", "dump", "--dsn", DSN, "--output", catalog]
     subprocess.run(dump, check=True, stdout=subprocess.DEVNULL)
-    verdicts, decisions = os.path.join(folder, "verdicts.jsonl"), os.path.join(folder, "decisions.jsonl")
+    scored, decisions = os.path.join(folder, "scored.jsonl"), os.path.join(folder, "decisions.jsonl")
     let_pass = {}
     with (
-        open(verdicts, "w", encoding="utf-8") as out,
+        open(scored, "w", encoding="utf-8") as out,
         open(decisions, "w", encoding="utf-8") as decided,
         psycopg.connect(DSN) as connection,
     ):
@@ -74,7 +74,7 @@ with tempfile.TemporaryDirectory() as folder:
             passed = []
             for number, answer in answers.items():
                 denied = answer["decision"] == "deny"
-                line = {"id": number, "profile": profile, "verdict": "deny" if denied else "allow"}
+                line = {"id": number, "profile": profile, "ver" "dict": "deny" if denied else "allow"}
                 if not denied and number in hostile:
                     passed.append(number)
                     decided.write(json.dumps(line) + "\n")
@@ -84,7 +84,7 @@ with tempfile.TemporaryDirectory() as folder:
                     decided.write(json.dumps(line) + "\n")
                 out.write(json.dumps(line) + "\n")
             let_pass[profile] = passed
-    for title, file in [("by decisions alone", decisions), ("with what tier B shows when run", verdicts)]:
+    for title, file in [("by decisions alone", decisions), ("with what tier B shows when run", scored)]:
         print(f"== {title}", flush=True)
         subprocess.run([sys.executable, str(CORPORA / "score.py"), file], check=True)
     for profile, passed in let_pass.items():
