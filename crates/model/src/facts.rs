@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{FunctionUse, Operation, RelationUse, Shape, TransactionStep};
+use crate::{Category, FunctionUse, Operation, RelationUse, Schemas, Shape, TransactionStep};
 
 /// A fact, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +197,13 @@ pub struct CallUse {
     pub volatility: Volatility,
 }
 
+impl CallUse {
+    /// Whether every PostgreSQL has it.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.schema.as_str(), "pg_catalog" | "information_schema")
+    }
+}
+
 /// Access to the database server's own files and programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -325,6 +332,52 @@ impl SqlFacts {
         }
         self.columns.absorb(&inner.columns);
         self.calls.absorb(&inner.calls);
+    }
+
+    /// Whether running it may change what exists: a definition, code that we do not read, a volatile
+    /// function that is not built in.
+    pub fn may_define(&self) -> bool {
+        let defines = |operation: &Operation| match operation.category() {
+            Category::Ddl
+            | Category::Dcl
+            | Category::Function
+            | Category::Extension
+            | Category::Admin
+            | Category::Unknown => true,
+            Category::Dml | Category::Tcl | Category::Session | Category::Explain => false,
+        };
+        match &self.operations {
+            Fact::Known(all) => all.iter().any(defines) || self.runs_volatile_code(),
+            Fact::Unknown(_) => true,
+        }
+    }
+
+    /// Whether it may do anything at all: unread code, or a volatile function that is not built in.
+    pub fn runs_volatile_code(&self) -> bool {
+        let volatile =
+            |call: &CallUse| call.volatility == Volatility::Volatile && !call.is_built_in();
+        self.operations.is_unknown() || self.calls.known().into_iter().flatten().any(volatile)
+    }
+
+    /// What is left of these facts when the search path may be another one: the server looks
+    /// unqualified names up again when it plans a prepared statement anew.
+    #[must_use]
+    pub fn under_another_path(&self) -> Self {
+        let mut facts = self.clone();
+        if let Fact::Known(relations) = &mut facts.relations {
+            for used in relations {
+                if matches!(used.relation.schemas, Schemas::Paths(_)) {
+                    used.relation.schemas = Schemas::Unknown;
+                }
+            }
+        }
+        if !facts.columns.is_unknown() {
+            facts.columns = Fact::Unknown(Unknown::StaleCatalog);
+        }
+        if !facts.calls.is_unknown() {
+            facts.calls = Fact::Unknown(Unknown::StaleCatalog);
+        }
+        facts
     }
 
     /// The first cause of an unknown fact, if there is one.

@@ -95,6 +95,11 @@ impl Callables {
         lines
     }
 
+    /// Whether the list of allowed ones names it.
+    pub(crate) fn names(&self, call: &CallUse) -> bool {
+        self.allow.as_ref().is_some_and(|allow| allow.holds(call))
+    }
+
     pub(crate) fn permits(&self, call: &CallUse) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.holds(call)) && !self.deny.holds(call)
     }

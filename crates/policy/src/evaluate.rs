@@ -260,6 +260,21 @@ fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
         }
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts)),
     }
+    for used in facts.relations.known().into_iter().flatten().filter(|used| is_statistics(used)) {
+        let reason = Reason::of(ReasonCode::ColumnNotAllowed).with_detail("*");
+        let reason = reason.with_table(&used.relation.to_string());
+        reasons.add(reason.with_operation(facts.operation));
+    }
+    for call in facts.calls.known().into_iter().flatten() {
+        if !call.is_built_in() && !agent.functions.names(call) {
+            let name = format!("{}.{}", call.schema, call.name);
+            let hint = format!(
+                "`{name}` may read any column: the policy's `functions` has to allow it by name"
+            );
+            let reason = Reason::of(ReasonCode::UnknownColumns).with_detail(&name).with_hint(hint);
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
     let defined = facts.relations.known().into_iter().flatten();
     for used in defined.filter(|used| used.access == Access::Define) {
         let narrows = |rule: &ColumnRule| rule.is_about(&used.relation) && !rule.is_open();
@@ -269,6 +284,18 @@ fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
             reasons.add(reason.with_operation(facts.operation));
         }
     }
+}
+
+/// Statistics hold the commonest values of every column.
+fn is_statistics(used: &RelationUse) -> bool {
+    matches!(
+        used.relation.name.as_str(),
+        "pg_statistic"
+            | "pg_stats"
+            | "pg_statistic_ext_data"
+            | "pg_stats_ext"
+            | "pg_stats_ext_exprs"
+    )
 }
 
 /// Step 8: what is forbidden, and never lifted.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use model::{Operation, SettingChange, SqlFacts, Unknown};
 
-use crate::context::{Context, Encoding, SearchPaths};
+use crate::context::{Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
 use crate::walk::{self, Environment};
 use crate::{limits, ops, parse, resolved as catalogued};
@@ -275,8 +275,13 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         let mut statement = resolved(root, found, &names, &paths.context(), &nodes_left);
         let shape = crate::shape::of(root, text, &nodes_left);
         statement.add_shape(shape);
+        paths.stale |= statement.facts.may_define()
+            || statement.effects.iter().any(|effect| matches!(effect, Effect::Temporary));
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
+        if statement.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_))) {
+            widen(&mut names);
+        }
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
         statements.push(Statement { range, ..statement });
     }
@@ -342,11 +347,13 @@ struct Paths<'c> {
     given: Context<'c>,
     possible: Option<Vec<Vec<String>>>,
     changed: bool,
+    /// An earlier statement may have changed what exists.
+    stale: bool,
 }
 
 impl<'c> Paths<'c> {
     fn new(given: Context<'c>) -> Self {
-        Self { given, possible: None, changed: false }
+        Self { given, possible: None, changed: false, stale: false }
     }
 
     fn context(&self) -> Context<'_> {
@@ -355,7 +362,11 @@ impl<'c> Paths<'c> {
             (None, true) => SearchPaths::Unknown,
             (None, false) => self.given.search_paths,
         };
-        Context { search_paths, ..self.given }
+        let catalog = match self.given.catalog {
+            Known::Catalog(_) if self.stale => Known::Stale,
+            same @ (Known::Nothing | Known::Stale | Known::Catalog(_)) => same,
+        };
+        Context { search_paths, catalog, ..self.given }
     }
 
     /// A changed path is one more possibility: a COMMIT or ROLLBACK may bring the old one back.
@@ -392,6 +403,16 @@ fn range(location: i32, length: i32, end: usize) -> Range<usize> {
     match usize::try_from(length) {
         Ok(0) | Err(_) => start..end,
         Ok(length) => start..start.saturating_add(length).min(end),
+    }
+}
+
+/// What was prepared before the path changed is planned again under the new one; an open cursor
+/// is not.
+fn widen(names: &mut HashMap<NameRef, Arc<SqlFacts>>) {
+    for (name, facts) in names {
+        if name.kind == NameKind::Statement {
+            *facts = Arc::new(facts.under_another_path());
+        }
     }
 }
 

@@ -93,6 +93,39 @@ fn a_denied_column_is_found_however_it_is_reached() {
 }
 
 #[test]
+fn what_exists_cannot_be_changed_behind_a_judgement() {
+    let door = door();
+    door.direct(
+        "CREATE FUNCTION leak() RETURNS SETOF text LANGUAGE sql AS 'SELECT email FROM users'; \
+         CREATE TABLE lists (id int, email text); GRANT ALL ON lists TO app",
+    );
+    passes(&door, "CREATE TABLE own (a int)");
+    fresh(&door);
+    for (sql, reason) in [
+        // A function hides what it reads.
+        ("SELECT leak()", "unknown_columns:public.leak"),
+        ("SELECT * FROM leak()", "unknown_columns:public.leak"),
+        // Statistics show values.
+        ("SELECT most_common_vals FROM pg_stats", "column_not_allowed:*"),
+        // One submission that defines and reads.
+        (
+            "CREATE TABLE made AS SELECT 1 AS a; SELECT id FROM users",
+            "unknown_columns:stale_catalog",
+        ),
+        ("CREATE TEMP TABLE products (price int); SELECT price FROM products", "stale_catalog"),
+        // A prepared statement is planned again under the path of the moment.
+        (
+            "PREPARE p AS SELECT email FROM lists; SET search_path = public; EXECUTE p",
+            "unknown_columns:stale_catalog",
+        ),
+    ] {
+        refused(&door, sql, reason);
+    }
+    passes(&door, "PREPARE p AS SELECT email FROM lists; EXECUTE p");
+    passes(&door, "SELECT count(*) FROM generate_series(1, 3)");
+}
+
+#[test]
 fn an_allow_list_says_which_columns_there_are() {
     let door = door();
     passes(&door, "SELECT id, name FROM products");

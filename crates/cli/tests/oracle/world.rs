@@ -239,7 +239,7 @@ impl World {
                 }
             }
         }
-        let mut denied = Vec::new();
+        let (mut denied, mut granted) = (Vec::new(), Vec::new());
         for (name, arguments) in
             [("f", "int"), ("g", "int"), ("h", "text"), ("listing", "int"), ("near", "int, int")]
         {
@@ -251,13 +251,16 @@ impl World {
                 )
                 .unwrap();
                 denied.push(format!("app.{name}"));
+            } else {
+                granted.push(format!("app.{name}"));
             }
         }
         let tables = if tables.is_empty() { " []\n".to_owned() } else { format!("\n{tables}") };
         let columns =
             if columns.is_empty() { String::new() } else { format!("    columns:\n{columns}") };
         self.policy = format!(
-            "version: \"2\"\nagents:\n  eve:\n    profile: permissive\n    missions:\n      m:\n        tables:{tables}{columns}    functions:\n      deny: [{}]\n",
+            "version: \"2\"\nagents:\n  eve:\n    profile: permissive\n    missions:\n      m:\n        tables:{tables}{columns}    functions:\n      allow: [\"pg_catalog.*\", {}]\n      deny: [{}]\n",
+            granted.join(", "),
             denied.join(", ")
         );
     }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use model::{Category, Fact, Operation, RelationUse, Schemas, SettingUse, SettingValue, SqlFacts};
+use model::{Fact, SettingUse, SettingValue, SqlFacts};
 
 use crate::catalog::live::{Live, Loaded};
 use crate::limits::MAX_SEARCH_PATHS;
@@ -106,15 +106,15 @@ impl Reading {
     /// Whether a name may mean something that the catalog cannot have. Temporary relations come
     /// first unless the path says where.
     fn hides_relations(&self) -> bool {
-        let last = |path: &Vec<String>| path.iter().any(|schema| schema == "pg_temp");
+        let last = |path: &Vec<String>| path.last().is_some_and(|schema| schema == "pg_temp");
         let OwnRelations { temporary, uncommitted } = self.own_relations;
         uncommitted || (temporary && !self.paths.iter().all(last))
     }
 
     /// A statement is about to run: whether it may define something.
     pub(crate) fn on_definitions(&mut self, facts: &SqlFacts) -> bool {
-        let code = facts.operations.is_unknown() || calls_volatile_code(facts);
-        let defines = code || facts.operations.known().into_iter().flatten().copied().any(defines);
+        let code = facts.runs_volatile_code();
+        let defines = facts.may_define();
         if defines {
             let before = self.own_relations;
             self.own_relations =
@@ -218,41 +218,6 @@ impl Reading {
             _ => {}
         }
     }
-
-    /// Facts of a statement prepared earlier, as they are now: an unqualified name may by now be
-    /// found in schemas that were not possible then.
-    pub(crate) fn widen(facts: &SqlFacts) -> SqlFacts {
-        let mut facts = facts.clone();
-        if let Fact::Known(relations) = &mut facts.relations {
-            for RelationUse { relation, .. } in relations {
-                if matches!(relation.schemas, Schemas::Paths(_)) {
-                    relation.schemas = Schemas::Unknown;
-                }
-            }
-        }
-        facts
-    }
-}
-
-/// Whether running it may change what exists.
-const fn defines(operation: Operation) -> bool {
-    match operation.category() {
-        Category::Ddl
-        | Category::Dcl
-        | Category::Function
-        | Category::Extension
-        | Category::Admin
-        | Category::Unknown => true,
-        Category::Dml | Category::Tcl | Category::Session | Category::Explain => false,
-    }
-}
-
-/// Code that we do not read may define things as well.
-fn calls_volatile_code(facts: &SqlFacts) -> bool {
-    facts.calls.known().into_iter().flatten().any(|call| {
-        call.volatility == model::Volatility::Volatile
-            && !matches!(call.schema.as_str(), "pg_catalog" | "information_schema")
-    })
 }
 
 fn is_utf8(value: &SettingValue) -> bool {

@@ -123,5 +123,10 @@ fn later_statements_see_the_path_that_earlier_ones_set() {
     assert_eq!(candidates("SET search_path = evil; PREPARE p AS SELECT * FROM t; EXECUTE p"), both);
     assert_eq!(candidates("SET search_path = \"$user\"; SELECT * FROM t"), "Unknown");
     assert_eq!(candidates("RESET search_path; SELECT * FROM t"), "Unknown");
+    // The server plans a prepared statement again under the path of the moment.
+    assert_eq!(
+        candidates("PREPARE p AS SELECT * FROM t; SET search_path = evil; EXECUTE p"),
+        "Unknown"
+    );
     assert_eq!(candidates("SELECT 1; SELECT * FROM t"), r#"Paths([["app", "public"]])"#);
 }
