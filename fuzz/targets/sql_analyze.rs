@@ -27,6 +27,7 @@ fuzz_target!(
             },
             standard_conforming_strings: first & 8 == 0,
             catalog: sql::Known::Nothing,
+            tenant_column: None,
         };
         let analysis = sql::analyze(text, &context);
         assert!(!analysis.statements().is_empty());

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Category, FunctionUse, Operation, RelationUse, Schemas, Shape, TransactionStep};
+use crate::{
+    Category, FunctionUse, Operation, RelationUse, Schemas, Shape, TenantUse, TransactionStep,
+};
 
 /// A fact, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -254,6 +256,10 @@ pub struct SqlFacts {
     /// these are not built in. Sorted, unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
     pub calls: Fact<Vec<CallUse>>,
+    /// References to relations that have the tenant's column, where the policy names one. Sorted,
+    /// unique.
+    #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
+    pub tenants: Fact<Vec<TenantUse>>,
 }
 
 /// What a record leaves out: nothing about it is worth a word.
@@ -290,6 +296,7 @@ impl SqlFacts {
             shape: plain(),
             columns: no_catalog(),
             calls: no_catalog(),
+            tenants: no_catalog(),
         }
     }
 
@@ -313,6 +320,7 @@ impl SqlFacts {
             shape: Fact::Unknown(why),
             columns: Fact::Unknown(why),
             calls: Fact::Unknown(why),
+            tenants: Fact::Unknown(why),
         }
     }
 
@@ -332,6 +340,7 @@ impl SqlFacts {
         }
         self.columns.absorb(&inner.columns);
         self.calls.absorb(&inner.calls);
+        self.tenants.absorb(&inner.tenants);
     }
 
     /// Whether running it may change what exists: a definition, code that we do not read, a volatile
@@ -376,6 +385,9 @@ impl SqlFacts {
         }
         if !facts.calls.is_unknown() {
             facts.calls = Fact::Unknown(Unknown::StaleCatalog);
+        }
+        if !facts.tenants.is_unknown() {
+            facts.tenants = Fact::Unknown(Unknown::StaleCatalog);
         }
         facts
     }

@@ -19,4 +19,4 @@ pub use facts::{
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, Stage};
 pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};
-pub use shape::{Heavy, RowLimit, Shape};
+pub use shape::{Heavy, RowLimit, Shape, TenantBound, TenantUse};

@@ -89,3 +89,28 @@ impl Shape {
         self.heavy.dedup();
     }
 }
+
+/// What binds a reference to a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantBound {
+    /// A constant.
+    Value(String),
+    /// A parameter, whose value is not read.
+    Parameter,
+}
+
+/// One reference to a relation that has the tenant's column, or to a view that may hide it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TenantUse {
+    /// The relation's schema.
+    pub schema: String,
+    /// The relation.
+    pub relation: String,
+    /// Read or written.
+    pub access: crate::Access,
+    /// Whether it has the column itself.
+    pub has_column: bool,
+    /// Each of these holds for every row of it. Sorted, unique.
+    pub bounds: Vec<TenantBound>,
+}

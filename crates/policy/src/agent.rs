@@ -20,6 +20,7 @@ pub(crate) struct Agent {
     /// The tables that it may reach, whatever its mission. `None`: all.
     pub(crate) tables: Option<TableSet>,
     /// Held beside what the principal brings.
+    pub(crate) tenant: Option<String>,
     pub(crate) roles: Vec<String>,
     pub(crate) scopes: Vec<String>,
     /// Tables by mission. `None`: the agent has no missions, and every table is permitted.
@@ -37,6 +38,7 @@ impl Agent {
             columns: Vec::new(),
             functions: Callables::default(),
             tables: None,
+            tenant: None,
             roles: Vec::new(),
             scopes: Vec::new(),
             missions: None,

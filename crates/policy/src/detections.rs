@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use model::{Fact, Operation, RelationUse, RowLimit, Schemas, Shape, SqlFacts};
+use model::{
+    Fact, Operation, RelationName, RelationUse, RowLimit, Schemas, Shape, SqlFacts, TenantBound,
+};
 
 use crate::evaluate::{Reasons, unknown};
+use crate::table::TableSet;
 use crate::{Reason, ReasonCode};
 
 /// The largest LIMIT unless the policy says.
@@ -115,6 +118,10 @@ pub(crate) struct Scopes {
     pub(crate) required: BTreeMap<String, String>,
     /// The role that needs none.
     pub(crate) admin_role: String,
+    /// The column that says whose a row is.
+    pub(crate) column: Option<String>,
+    /// Relations that belong to nobody, though they or what they read have the column.
+    pub(crate) global: TableSet,
 }
 
 /// What an agent holds.
@@ -149,6 +156,49 @@ impl Scopes {
     /// Whether the holder may use the relation; `None` if no scope is required.
     fn allows(&self, used: &RelationUse, held: Held<'_>) -> Option<bool> {
         self.needed(used).map(|scope| held.is(&self.admin_role) || held.has(scope))
+    }
+
+    /// Every reference to a scoped relation has to be bound to the tenant.
+    pub(crate) fn isolate(&self, facts: &SqlFacts, tenant: Option<&str>, reasons: &mut Reasons) {
+        if self.column.is_none() {
+            return;
+        }
+        let all = match &facts.tenants {
+            Fact::Known(all) => all,
+            Fact::Unknown(why) => {
+                reasons.add(unknown(*why, ReasonCode::UnknownTenants, facts));
+                return;
+            }
+        };
+        for used in all {
+            let relation = RelationName {
+                schemas: Schemas::Named(used.schema.clone()),
+                name: used.relation.clone(),
+            };
+            let bound = used.bounds.iter().any(|bound| match bound {
+                TenantBound::Value(value) => Some(value.as_str()) == tenant,
+                TenantBound::Parameter => false,
+            });
+            if bound || self.global.lists(&relation, None) {
+                continue;
+            }
+            let column = self.column.as_deref().unwrap_or_default();
+            let parameter = used.bounds.contains(&TenantBound::Parameter);
+            let hint = match (tenant, parameter) {
+                (None, _) => "no tenant is known for this agent".to_owned(),
+                (Some(tenant), false) => {
+                    format!("add `{column} = '{tenant}'` for every use of the table")
+                }
+                (Some(tenant), true) => {
+                    format!(
+                        "write the tenant as a constant, `{column} = '{tenant}'`: parameters are not read"
+                    )
+                }
+            };
+            let reason = Reason::of(ReasonCode::TenantViolation).with_hint(hint);
+            let reason = reason.with_table(&relation.to_string());
+            reasons.add(reason.with_operation(facts.operation));
+        }
     }
 
     /// Adds what is missing.

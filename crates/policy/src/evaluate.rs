@@ -326,6 +326,8 @@ fn detections(policy: &Policy, agent: &Agent, request: &Request<'_>, reasons: &m
         scopes: [&agent.scopes, &request.principal.scopes],
     };
     policy.scopes.judge(facts, held, reasons);
+    let tenant = agent.tenant.as_deref().or(request.principal.tenant.as_deref());
+    policy.scopes.isolate(facts, tenant, reasons);
     if let Some(detections) = &policy.detections {
         detections.judge(facts, (&policy.scopes, held), reasons);
     }

@@ -102,6 +102,11 @@ impl Policy {
         Explanation::of(self, request)
     }
 
+    /// The column that says whose a row is, if tenants are isolated.
+    pub fn tenant_column(&self) -> Option<&str> {
+        self.scopes.column.as_deref()
+    }
+
     /// What bounds this principal beside single operations, in lines for people.
     pub fn bounds(&self, principal: &Principal) -> Vec<String> {
         describe::bounds(self, principal)

@@ -142,6 +142,9 @@ codes! {
     /// The database's own catalogs are read.
     SchemaEnumeration "schema_enumeration" "schema_enum" Abort
         "do without the system catalogs (pg_catalog, information_schema)";
+    /// A table is used without a condition that keeps to the tenant.
+    TenantViolation "tenant_violation" "tenant_violation" Abort
+        "add a condition on the tenant's column for every use of the table";
     /// A column that looks like personal data or a secret.
     PiiColumn "pii_column" "pii_violation" Abort
         "leave the column out, or request the scope of the table";
@@ -187,6 +190,9 @@ codes! {
     /// Which columns the statement uses could not be established.
     UnknownColumns "unknown_columns" "unknown" Rewrite
         "name tables and columns as the database has them, without code that hides them (DO, CALL, dynamic SQL)";
+    /// Whose rows the statement touches could not be established.
+    UnknownTenants "unknown_tenants" "unknown" Abort
+        "write the statement without code that hides which tables it uses";
     /// How the statement is built could not be established.
     UnknownShape "unknown_shape" "unknown" Abort
         "write one plain statement";

@@ -7,7 +7,8 @@ use common::{ask, policy};
 use model::{
     Access, CallUse, ColumnRole, ColumnUse, Door, Fact, FunctionUse, Heavy, Operation, Principal,
     RelationName, RelationUse, Request, RowLimit, Schemas, ServerAccess, SettingChange, SettingUse,
-    SettingValue, Shape, SqlFacts, Stage, TransactionStep, Unfiltered, Unknown, Volatility,
+    SettingValue, Shape, SqlFacts, Stage, TenantBound, TenantUse, TransactionStep, Unfiltered,
+    Unknown, Volatility,
 };
 use policy::{Fault, Outcome, Policy, Reason, ReasonCode};
 use proptest::collection::vec;
@@ -168,6 +169,17 @@ fn call() -> impl Strategy<Value = CallUse> {
         })
 }
 
+fn tenant() -> impl Strategy<Value = TenantUse> {
+    let bounds = select(&[None, Some("acme"), Some("other")][..]);
+    (select(&["users", "orders", "pay"][..]), bounds).prop_map(|(relation, bound)| TenantUse {
+        schema: "hr".to_owned(),
+        relation: relation.to_owned(),
+        access: Access::Read,
+        has_column: true,
+        bounds: bound.map(|value| TenantBound::Value(value.to_owned())).into_iter().collect(),
+    })
+}
+
 prop_compose! {
     fn facts()(
         operation in select(OPERATIONS),
@@ -181,11 +193,12 @@ prop_compose! {
         server_access in fact(select(&[ServerAccess::File, ServerAccess::Program][..])),
         columns in fact(column()),
         calls in fact(call()),
+        tenants in fact(tenant()),
         shape in shape(),
     ) -> SqlFacts {
         SqlFacts {
             operation, empty, transaction, operations, relations, functions, settings,
-            unfiltered, server_access, columns, calls, shape,
+            unfiltered, server_access, columns, calls, tenants, shape,
         }
     }
 }
@@ -219,6 +232,7 @@ const SECTIONS: &[&str] = &[
     "detections: {pii_column_guard: {patterns: ['i*']}, resource_guard: {}}\nrisk: {threshold: 3}\n",
     "tenancy: {table_required_scope: {users: 'users:read'}}\ndetections: {}\n",
     "risk: {threshold: 5}\n",
+    "tenancy: {column: tenant_id, tenant_global_tables: [hr.pay]}\n",
 ];
 
 /// The lists of a policy, whose order must not matter.
@@ -345,6 +359,7 @@ fn forget_all(facts: &mut SqlFacts, why: Unknown) {
     forget(&mut facts.server_access, why);
     forget(&mut facts.columns, why);
     forget(&mut facts.calls, why);
+    forget(&mut facts.tenants, why);
     forget(&mut facts.shape, why);
 }
 
@@ -365,6 +380,7 @@ fn blurred(facts: &SqlFacts, why: Unknown) -> Vec<SqlFacts> {
         change(&|facts| forget(&mut facts.server_access, why)),
         change(&|facts| forget(&mut facts.columns, why)),
         change(&|facts| forget(&mut facts.calls, why)),
+        change(&|facts| forget(&mut facts.tenants, why)),
         change(&|facts| forget(&mut facts.shape, why)),
         change(&|facts| facts.transaction = None),
         change(&|facts| facts.empty = false),

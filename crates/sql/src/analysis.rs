@@ -337,6 +337,7 @@ fn hand_on(effects: &mut [Effect], facts: &SqlFacts) {
             let mut defined = SqlFacts::clone(later);
             defined.columns.clone_from(&facts.columns);
             defined.calls.clone_from(&facts.calls);
+            defined.tenants.clone_from(&facts.tenants);
             *later = Arc::new(defined);
         }
     }

@@ -44,4 +44,6 @@ pub struct Context<'a> {
     pub standard_conforming_strings: bool,
     /// What exists in the database.
     pub catalog: Known<'a>,
+    /// The column that says whose a row is, if the policy isolates tenants.
+    pub tenant_column: Option<&'a str>,
 }

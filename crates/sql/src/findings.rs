@@ -140,6 +140,7 @@ impl Findings {
             shape: Fact::Known(model::Shape::default()),
             columns: Fact::Unknown(Unknown::NoCatalog),
             calls: Fact::Unknown(Unknown::NoCatalog),
+            tenants: Fact::Unknown(Unknown::NoCatalog),
         }
     }
 }

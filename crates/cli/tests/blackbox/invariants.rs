@@ -184,6 +184,7 @@ fn one_reader() {
             encoding: sql::Encoding::Utf8,
             standard_conforming_strings: true,
             catalog: sql::Known::Nothing,
+            tenant_column: None,
         };
         let read = sql::analyze(sql.as_bytes(), &context);
         let lexical = ["22P02", "22025", "42704", "22021"].contains(&code.as_str());

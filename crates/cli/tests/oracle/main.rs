@@ -178,6 +178,7 @@ fn judge(catalog: &Catalog, policy: &Policy, text: &str) -> Result<(), Denial> {
         encoding: Encoding::Utf8,
         standard_conforming_strings: true,
         catalog: Known::Catalog(catalog),
+        tenant_column: Some("id"),
     };
     let principal = Principal::asserted("agent:eve:mission:m");
     let analysis = sql::analyze(text.as_bytes(), &context);

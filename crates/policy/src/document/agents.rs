@@ -21,6 +21,7 @@ const AGENT_KEYS: &[&str] = &[
     "columns",
     "functions",
     "tables",
+    "tenant",
     "roles",
     "scopes",
     "missions",
@@ -29,7 +30,6 @@ const AGENT_KEYS: &[&str] = &[
 const AGENT_LATER: &[&str] = &[
     "tools",
     "budgets",
-    "tenant",
     "auth_token",
     "blocked_columns",
     "allowed_functions",
@@ -89,6 +89,9 @@ fn agent(own: &Entries, profiles: &mut Profiles<'_>, report: &mut Report<'_>) ->
         columns: lists::columns(own, report),
         functions: lists::functions(own, report),
         tables: get(own, "tables").map(|_| table_set(own, "tables", report)),
+        tenant: get(own, "tenant")
+            .and_then(|(_, node)| word(node, "`tenant`", report))
+            .map(str::to_owned),
         roles: detections::list(own, "roles", report),
         scopes: detections::list(own, "scopes", report),
         missions: missions(own, report),

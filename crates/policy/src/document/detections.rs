@@ -1,10 +1,11 @@
 //! The `detections`, `tenancy` and `risk` sections.
 
-use super::read::{Entries, check_keys, entries, flag, get, word, words};
+use super::read::{Entries, check_keys, entries, flag, get, tables, word, words};
 use super::report::Report;
 use super::tree::{Node, Value};
 use crate::column::ColumnPattern;
 use crate::detections::{Detections, MAX_LIMIT, PII_NAMES, Scopes, Switch};
+use crate::table::TableSet;
 
 /// Reads `detections`: switches, or `templates` with switches inside.
 pub(super) fn read(section: Option<&Node>, report: &mut Report<'_>) -> Option<Detections> {
@@ -89,13 +90,22 @@ fn options(switch: Switch, own: &Entries, into: &mut Detections, report: &mut Re
 pub(super) fn tenancy(section: Option<&Node>, report: &mut Report<'_>) -> Scopes {
     let Some(node) = section else { return Scopes::default() };
     let own = entries(node, "`tenancy`", report);
-    let later = ["column", "tenant_global_tables", "enforce"];
-    check_keys(own, "`tenancy`", &["table_required_scope", "admin_role"], &later, report);
+    let known = ["column", "tenant_global_tables", "table_required_scope", "admin_role"];
+    check_keys(own, "`tenancy`", &known, &["enforce"], report);
     let admin_role = match get(own, "admin_role") {
         Some((_, node)) => word(node, "`admin_role`", report).unwrap_or_default().to_owned(),
         None => "admin".to_owned(),
     };
-    let mut scopes = Scopes { admin_role, ..Scopes::default() };
+    let text = |key: &str, report: &mut Report<'_>| {
+        let (_, node) = get(own, key)?;
+        word(node, &format!("`{key}`"), report).map(str::to_ascii_lowercase)
+    };
+    let column = text("column", report);
+    let global = match get(own, "tenant_global_tables") {
+        Some((_, node)) => TableSet::new(tables(node, "`tenant_global_tables`", report)),
+        None => TableSet::default(),
+    };
+    let mut scopes = Scopes { admin_role, column, global, ..Scopes::default() };
     if let Some((_, node)) = get(own, "table_required_scope") {
         for (key, node) in entries(node, "`table_required_scope`", report) {
             if let Some(scope) = word(node, "a scope", report) {

@@ -169,6 +169,7 @@ impl Judge {
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
         let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
         self.reading.look_up(self.shared.catalog.as_ref());
+        self.reading.isolate(self.shared.gate.in_force().policy.tenant_column());
         self.received = Instant::now();
         // Known by its header alone: a body of up to 1 GiB is not waited for.
         if header.tag == ClientTag::Password {

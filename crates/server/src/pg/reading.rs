@@ -20,6 +20,8 @@ pub(crate) struct Reading {
     encoding: sql::Encoding,
     conforming: bool,
     catalog: Seen,
+    /// Of the policy in force.
+    tenant_column: Option<Box<str>>,
     /// It may have temporary relations, or others that nobody else sees yet.
     own_relations: OwnRelations,
     epoch: u32,
@@ -55,6 +57,7 @@ impl Reading {
             encoding: sql::Encoding::Utf8,
             conforming: true,
             catalog: Seen::Off,
+            tenant_column: None,
             own_relations: OwnRelations::default(),
             epoch: 0,
         };
@@ -85,6 +88,7 @@ impl Reading {
                 Seen::Stale => sql::Known::Stale,
                 Seen::Loaded(loaded) => sql::Known::Catalog(&loaded.catalog),
             },
+            tenant_column: self.tenant_column.as_deref(),
         }
     }
 
@@ -99,6 +103,14 @@ impl Reading {
         };
         if !same {
             self.catalog = now.map_or(Seen::Stale, Seen::Loaded);
+            self.epoch += 1;
+        }
+    }
+
+    /// The tenant's column under the policy of the moment.
+    pub(crate) fn isolate(&mut self, column: Option<&str>) {
+        if self.tenant_column.as_deref() != column {
+            self.tenant_column = column.map(Into::into);
             self.epoch += 1;
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use model::{
     Access, CallUse, ColumnRole, ColumnUse, Fact, RelationName, RelationUse, Schemas, SqlFacts,
-    Unknown, Volatility,
+    TenantUse, Unknown, Volatility,
 };
 
+use super::tenancy::shows;
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use};
 use crate::catalog::{self, Catalog, Function, Oid, Relation};
 use crate::context::{Context, Known, SearchPaths};
@@ -26,6 +27,7 @@ pub(crate) fn complete(
         Known::Stale => {
             facts.columns = Fact::Unknown(Unknown::StaleCatalog);
             facts.calls = Fact::Unknown(Unknown::StaleCatalog);
+            facts.tenants = Fact::Unknown(Unknown::StaleCatalog);
             return;
         }
         Known::Catalog(catalog) => catalog,
@@ -35,7 +37,7 @@ pub(crate) fn complete(
         SearchPaths::Possible(paths) => {
             pin_relations(facts, catalog, paths);
             let relations = facts.relations.known().map(Vec::as_slice);
-            let mut bound = Bound::new(catalog, left);
+            let mut bound = Bound { tenant: context.tenant_column, ..Bound::new(catalog, left) };
             paths
                 .iter()
                 .try_for_each(|path| bound.path(root, texts, path, relations))
@@ -43,7 +45,10 @@ pub(crate) fn complete(
         }
     };
     match found {
-        Ok((columns, calls)) => {
+        Ok((columns, calls, tenants)) => {
+            if context.tenant_column.is_some() {
+                facts.tenants = Fact::Known(tenants);
+            }
             name_all(facts, &columns);
             facts.columns = Fact::Known(columns);
             facts.calls = Fact::Known(calls);
@@ -51,6 +56,7 @@ pub(crate) fn complete(
         Err(why) => {
             facts.columns = Fact::Unknown(why);
             facts.calls = Fact::Unknown(why);
+            facts.tenants = Fact::Unknown(why);
         }
     }
 }
@@ -114,11 +120,21 @@ struct Bound<'a> {
     uses: BTreeSet<Use>,
     seen: BTreeSet<Oid>,
     calls: BTreeSet<CallUse>,
+    tenant: Option<&'a str>,
+    tenants: BTreeSet<TenantUse>,
 }
 
 impl<'a> Bound<'a> {
     const fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
-        Self { catalog, left, uses: BTreeSet::new(), seen: BTreeSet::new(), calls: BTreeSet::new() }
+        Self {
+            catalog,
+            left,
+            uses: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            tenant: None,
+            tenants: BTreeSet::new(),
+        }
     }
 
     /// Everything under one search path.
@@ -129,16 +145,19 @@ impl<'a> Bound<'a> {
         path: &[String],
         relations: Option<&[RelationUse]>,
     ) -> Resolved<()> {
-        let mut resolver = Resolver::new(self.catalog, path, self.left);
+        let mut resolver = Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
         resolver.statement(root)?;
+        self.tenants.extend(resolver.tenants());
         self.seen.append(&mut resolver.seen.take());
         let touched = resolver.touched;
         self.take(touched, path)?;
         for text in texts {
             let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
             for raw in tree.statements() {
-                let mut resolver = Resolver::new(self.catalog, path, self.left);
+                let mut resolver =
+                    Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
                 resolver.statement(raw.stmt())?;
+                self.tenants.extend(resolver.tenants());
                 self.seen.append(&mut resolver.seen.take());
                 let touched = resolver.touched;
                 self.take(touched, path)?;
@@ -167,6 +186,17 @@ impl<'a> Bound<'a> {
             };
             if self.seen.contains(&relation.oid) {
                 continue;
+            }
+            if let Some(tenant) = self.tenant
+                && relation.columns.iter().any(|column| *column.name == *tenant)
+            {
+                self.tenants.insert(TenantUse {
+                    schema: relation.schema.clone().into(),
+                    relation: relation.name.clone().into(),
+                    access: used.access,
+                    has_column: true,
+                    bounds: Vec::new(),
+                });
             }
             let role = match used.access {
                 Access::Read => ColumnRole::Output,
@@ -293,8 +323,9 @@ impl<'a> Bound<'a> {
         });
     }
 
-    fn finish(self) -> Resolved<(Vec<ColumnUse>, Vec<CallUse>)> {
+    fn finish(mut self) -> Resolved<(Vec<ColumnUse>, Vec<CallUse>, Vec<TenantUse>)> {
         let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
+        self.forget_harmless_views(&behind.as_named, &behind.reached);
         let mut columns = BTreeSet::new();
         let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
         for (uses, reached) in all {
@@ -307,7 +338,19 @@ impl<'a> Bound<'a> {
         calls.reverse();
         calls.dedup_by(|next, kept| next.schema == kept.schema && next.name == kept.name);
         calls.reverse();
-        Ok((columns.into_iter().collect(), calls))
+        Ok((columns.into_iter().collect(), calls, self.tenants.into_iter().collect()))
+    }
+
+    /// A view without the tenant's column hides nothing if nothing behind any view has it.
+    fn forget_harmless_views(&mut self, named: &BTreeSet<Use>, reached: &BTreeSet<Use>) {
+        let Some(tenant) = self.tenant else { return };
+        let scoped = |used: &Use| {
+            let relation = self.catalog.relation_by_oid(used.relation);
+            relation.is_some_and(|one| shows(one, tenant))
+        };
+        if !named.iter().chain(reached).any(scoped) {
+            self.tenants.retain(|used| used.has_column);
+        }
     }
 
     fn column(&self, used: Use, reached: bool) -> Resolved<ColumnUse> {

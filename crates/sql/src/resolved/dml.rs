@@ -4,10 +4,11 @@
 
 use std::rc::Rc;
 
-use model::{ColumnRole, Unknown};
+use model::{Access, ColumnRole, Unknown};
 
 use super::from::{Place, item_of};
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::tenancy::{Binds, at, bound, references};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
 use crate::catalog::Relation;
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
@@ -29,6 +30,7 @@ impl<'a> Resolver<'a> {
                 (!outputs.open).then_some(outputs.columns.len())
             }
         };
+        self.inserted(insert, relation, item.reference);
         if insert.cols().is_empty() {
             let count = width.unwrap_or(usize::MAX);
             for column in relation.columns.iter().take(count) {
@@ -75,9 +77,18 @@ impl<'a> Resolver<'a> {
             bare: false,
             visible: false,
             rows: Rc::from([]),
+            reference: None,
         };
         let both = Rc::new(Namespace { items: vec![item.clone(), excluded], outer: None });
         self.assignments(conflict.target_list(), relation, &both, ctes)?;
+        if !conflict.target_list().is_empty() {
+            // The row that is there already may be anybody's.
+            let reference = self.refer(relation, Access::Write);
+            let there = Item { reference, ..item.clone() };
+            let there = Rc::new(Namespace { items: vec![there], outer: None });
+            self.bound_by(conflict.where_clause(), &there, &Binds::All)?;
+            self.moved(conflict.target_list().iter(), relation);
+        }
         self.expression(conflict.where_clause(), &both, ctes, ColumnRole::Filter)
     }
 
@@ -95,6 +106,8 @@ impl<'a> Resolver<'a> {
         let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
         self.assignments(update.target_list(), relation, &namespace, ctes)?;
         self.expression(update.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.bound_by(update.where_clause(), &namespace, &Binds::All)?;
+        self.moved(update.target_list().iter(), relation);
         self.returning(update.returning_clause(), (relation, items), ctes)
     }
 
@@ -111,6 +124,7 @@ impl<'a> Resolver<'a> {
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
         let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
         self.expression(delete.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.bound_by(delete.where_clause(), &namespace, &Binds::All)?;
         self.returning(delete.returning_clause(), (relation, items), ctes)
     }
 
@@ -124,10 +138,20 @@ impl<'a> Resolver<'a> {
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let place = Place { outer: None, ctes, left: Vec::new() };
         let source = self.source(merge.source_relation(), &place)?;
+        let by_source = |when: &nodes::MergeWhenClause| {
+            when.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+        };
+        // A row of the source acts without a match, too; so may one of the target.
+        let binds = if merge.merge_when_clauses().iter().any(by_source) {
+            Binds::Nothing
+        } else {
+            Binds::Only(references(std::slice::from_ref(&item)))
+        };
         let items: Vec<Item<'a>> = std::iter::once(item).chain(source.iter().cloned()).collect();
         let both = Rc::new(Namespace { items: items.clone(), outer: None });
         let source = Rc::new(Namespace { items: source, outer: None });
         self.expression(merge.join_condition(), &both, ctes, ColumnRole::Join)?;
+        self.bound_by(merge.join_condition(), &both, &binds)?;
         for when in merge.merge_when_clauses() {
             self.merge_branch(when, relation, (&both, &source), ctes)?;
         }
@@ -154,6 +178,20 @@ impl<'a> Resolver<'a> {
             }
             return Ok(());
         }
+        let reference = self.refer(relation, Access::Write);
+        let position = match self.tenant {
+            Some(tenant) if when.target_list().is_empty() => {
+                relation.columns.iter().position(|column| *column.name == *tenant)
+            }
+            Some(tenant) => when.target_list().iter().position(
+                |column| matches!(column, Node::ResTarget(target) if target.name() == Some(tenant)),
+            ),
+            None => None,
+        };
+        let value = position.and_then(|position| at(when.values().iter(), position));
+        if let Some(bound) = value.and_then(bound) {
+            self.bind(reference, bound);
+        }
         if when.target_list().is_empty() {
             for column in relation.columns.iter().take(when.values().len()) {
                 self.used(relation.oid, Part::Column(column.number), ColumnRole::Write)?;
@@ -165,6 +203,54 @@ impl<'a> Resolver<'a> {
             self.expressions(target.indirection(), namespace, ctes, ColumnRole::Filter)?;
         }
         self.expressions(when.values(), namespace, ctes, ColumnRole::Output)
+    }
+
+    /// A row that gets another tenant: another reference, bound to what it gets.
+    fn moved(
+        &mut self,
+        targets: impl Iterator<Item = &'a nodes::ResTarget>,
+        relation: &'a Relation,
+    ) {
+        let Some(tenant) = self.tenant else { return };
+        for target in targets.filter(|target| target.name() == Some(tenant)) {
+            let reference = self.refer(relation, Access::Write);
+            if let Some(bound) = bound(target.val()) {
+                self.bind(reference, bound);
+            }
+        }
+    }
+
+    /// New rows are whose the value of the column says, the same in each.
+    fn inserted(
+        &mut self,
+        insert: &'a nodes::InsertStmt,
+        relation: &'a Relation,
+        reference: Option<usize>,
+    ) {
+        let Some(tenant) = self.tenant else { return };
+        let position = if insert.cols().is_empty() {
+            relation.columns.iter().position(|column| *column.name == *tenant)
+        } else {
+            insert.cols().iter().position(
+                |column| matches!(column, Node::ResTarget(target) if target.name() == Some(tenant)),
+            )
+        };
+        let (Some(position), Node::SelectStmt(select)) = (position, insert.select_stmt()) else {
+            return;
+        };
+        let mut bounds = std::collections::BTreeSet::new();
+        for row in select.values_lists() {
+            let Node::NodeList(row) = row else { return };
+            bounds.insert(at(row.iter(), position).and_then(bound));
+        }
+        if select.values_lists().is_empty() && select.op == raw::SetOperation::SETOP_NONE {
+            let values = select.target_list().iter().map(nodes::ResTarget::val);
+            bounds.insert(at(values, position).and_then(bound));
+        }
+        let mut bounds = bounds.into_iter();
+        if let (Some(Some(only)), None) = (bounds.next(), bounds.next()) {
+            self.bind(reference, only);
+        }
     }
 
     fn assignments(
@@ -210,10 +296,14 @@ impl<'a> Resolver<'a> {
         self.used(relation.oid, Part::Column(number), role)
     }
 
-    fn target_item(&self, var: Option<&'a nodes::RangeVar>) -> Resolved<(&'a Relation, Item<'a>)> {
+    fn target_item(
+        &mut self,
+        var: Option<&'a nodes::RangeVar>,
+    ) -> Resolved<(&'a Relation, Item<'a>)> {
         let var = var.ok_or(Unknown::UnknownStatement)?;
         let relation = self.relation(var)?;
-        Ok((relation, item_of(relation, var)))
+        let reference = self.refer(relation, Access::Write);
+        Ok((relation, Item { reference, ..item_of(relation, var) }))
     }
 
     /// RETURNING, with `old` and `new` (or what they are called here) in scope by name.
@@ -232,6 +322,7 @@ impl<'a> Resolver<'a> {
                 bare: false,
                 visible: false,
                 rows: Rc::from([relation]),
+                reference: None,
             });
         }
         let namespace = Rc::new(Namespace { items, outer: None });

@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use model::{ColumnRole, Unknown};
+use model::{Access, ColumnRole, Unknown};
 
 use super::figure;
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::tenancy::{Binds, references};
 use super::{Part, Resolved, Resolver};
 use crate::catalog::{FunctionKind, Relation, TypeKind};
-use crate::parse::{Node, NodeList, nodes};
+use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, strings};
 
 /// Where FROM items stand.
@@ -84,7 +85,8 @@ impl<'a> Resolver<'a> {
         }
         let relation = self.relation(var)?;
         self.used(relation.oid, Part::Any, ColumnRole::Output)?;
-        Ok(item_of(relation, var))
+        let reference = self.refer(relation, Access::Read);
+        Ok(Item { reference, ..item_of(relation, var) })
     }
 
     /// A function: its columns by declared list, by the catalog, or a single one of its own name.
@@ -242,14 +244,24 @@ impl<'a> Resolver<'a> {
         let mut beside = place.clone();
         beside.left.extend(left.iter().cloned());
         let mut right = self.source(join.rarg(), &beside)?;
+        let binds = match join.jointype {
+            raw::JoinType::JOIN_INNER => Binds::All,
+            raw::JoinType::JOIN_LEFT => Binds::Only(references(&right)),
+            raw::JoinType::JOIN_RIGHT => Binds::Only(references(&left)),
+            _ => Binds::Nothing,
+        };
         let shared = Self::shared_columns(join, &left, &right);
         let merged = self.merge(&shared, &left, &right)?;
         let columns = joined(merged.clone(), &shared, &left, &right);
         let rows: Rc<[_]> =
             left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
         let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
-        let inside = Namespace { items: items.clone(), outer: place.outer.clone() };
-        self.expression(join.quals(), &Rc::new(inside), place.ctes, ColumnRole::Join)?;
+        let inside = Rc::new(Namespace { items: items.clone(), outer: place.outer.clone() });
+        self.expression(join.quals(), &inside, place.ctes, ColumnRole::Join)?;
+        self.bound_by(join.quals(), &inside, &binds)?;
+        for output in &merged {
+            self.same_tenant(output, &inside, &binds);
+        }
         for item in &mut items {
             item.visible = false;
         }
@@ -260,6 +272,7 @@ impl<'a> Resolver<'a> {
                 bare: false,
                 visible: false,
                 rows: Rc::from([]),
+                reference: None,
             });
         }
         if let Some(alias) = join.alias() {
@@ -270,6 +283,7 @@ impl<'a> Resolver<'a> {
                 bare: false,
                 visible: true,
                 rows,
+                reference: None,
             }]);
         }
         items.push(Item {
@@ -278,8 +292,23 @@ impl<'a> Resolver<'a> {
             bare: false,
             visible: true,
             rows,
+            reference: None,
         });
         Ok(items)
+    }
+
+    /// Columns that USING makes one are equal.
+    fn same_tenant(&mut self, output: &Output<'a>, namespace: &Namespace<'a>, binds: &Binds) {
+        if Some(output.name) != self.tenant {
+            return;
+        }
+        let targets = output.targets.iter().filter(|target| self.is_tenants(target.0, target.1));
+        let all: Vec<usize> = targets.filter_map(|target| target.2).collect();
+        for one in &all {
+            for other in all.iter().filter(|other| *other != one) {
+                self.linked(*one, *other, namespace, binds);
+            }
+        }
     }
 
     /// The names of USING or NATURAL.
@@ -314,7 +343,7 @@ impl<'a> Resolver<'a> {
                     columns.filter(|output| output.name == *name).flat_map(|o| o.targets.to_vec()),
                 );
             }
-            for (relation, number) in &targets {
+            for (relation, number, _) in &targets {
                 self.used(*relation, Part::Column(*number), ColumnRole::Join)?;
             }
             merged.push(Output { name, targets: Rc::from(targets) });
@@ -353,6 +382,7 @@ pub(super) fn item_of<'a>(relation: &'a Relation, var: &'a nodes::RangeVar) -> I
         bare: alias.is_none(),
         visible: true,
         rows: Rc::from([relation]),
+        reference: None,
     }
 }
 
@@ -371,6 +401,7 @@ fn derived<'a>(
         bare: false,
         visible: true,
         rows: Rc::from([]),
+        reference: None,
     }
 }
 

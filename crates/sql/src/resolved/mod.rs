@@ -13,6 +13,7 @@ mod from;
 mod namespace;
 mod query;
 mod reach;
+mod tenancy;
 mod utility;
 
 use std::cell::{Cell, RefCell};
@@ -74,6 +75,11 @@ pub(crate) struct Resolver<'a> {
     pub(crate) touched: Touched,
     /// Every relation that was looked up, in a part that does not run, too.
     pub(crate) seen: RefCell<BTreeSet<Oid>>,
+    /// The column that says whose a row is, if anybody asks.
+    tenant: Option<&'a str>,
+    references: Vec<tenancy::Reference<'a>>,
+    /// What bounds the first reference bounds the second.
+    links: Vec<(usize, usize)>,
     ctes: Vec<namespace::Cte<'a>>,
     depth: u32,
     left: &'a Cell<usize>,
@@ -91,11 +97,19 @@ impl<'a> Resolver<'a> {
             path,
             touched: Touched::default(),
             seen: RefCell::new(BTreeSet::new()),
+            tenant: None,
+            references: Vec::new(),
+            links: Vec::new(),
             ctes: Vec::new(),
             depth: 0,
             left,
             outputs: None,
         }
+    }
+
+    /// The same, looking at tenants, too.
+    pub(crate) fn with_tenant(self, tenant: Option<&'a str>) -> Self {
+        Self { tenant, ..self }
     }
 
     /// Resolves one statement.

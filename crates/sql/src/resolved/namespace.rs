@@ -17,8 +17,11 @@ use crate::resolve::strings;
 pub(super) struct Output<'a> {
     pub(super) name: &'a str,
     /// The stored columns that it *is*, seen through joins only: a use of it is a use of them.
-    pub(super) targets: Rc<[(Oid, i16)]>,
+    pub(super) targets: Rc<[Target]>,
 }
+
+/// A stored column, and the reference that it is read through.
+pub(super) type Target = (Oid, i16, Option<usize>);
 
 impl<'a> Output<'a> {
     pub(super) fn named(name: &'a str) -> Self {
@@ -64,6 +67,8 @@ pub(super) struct Item<'a> {
     pub(super) visible: bool,
     /// Stored relations whose rows a reference to its whole row reads.
     pub(super) rows: Rc<[&'a Relation]>,
+    /// The reference to a scoped relation that it is.
+    pub(super) reference: Option<usize>,
 }
 
 /// FROM items in scope, and what is around them.
@@ -89,9 +94,9 @@ pub(super) struct Cte<'a> {
 /// Where a name was found.
 pub(super) enum Found<'a> {
     /// A column of a stored relation.
-    Stored(&'a Relation, i16),
+    Stored(&'a Relation, i16, Option<usize>),
     /// A column of something derived; these stored columns are the same.
-    Derived(Rc<[(Oid, i16)]>),
+    Derived(Rc<[Target]>),
     /// Nowhere, though an item may have more columns than are known.
     Perhaps,
     /// Nowhere.
@@ -101,7 +106,7 @@ pub(super) enum Found<'a> {
 impl<'a> Item<'a> {
     pub(super) fn find(&self, name: &str) -> Found<'a> {
         match &self.columns {
-            Columns::Stored(relation, renamed) => stored(relation, renamed, name),
+            Columns::Stored(relation, renamed) => stored(relation, renamed, name, self.reference),
             Columns::Derived(outputs) => {
                 match outputs.columns.iter().find(|output| output.name == name) {
                     Some(output) => Found::Derived(Rc::clone(&output.targets)),
@@ -119,7 +124,7 @@ impl<'a> Item<'a> {
                 let names = renamed.iter().copied().map(Some).chain(std::iter::repeat(None));
                 let columns = relation.columns.iter().zip(names).map(|(column, renamed)| Output {
                     name: renamed.unwrap_or(&column.name),
-                    targets: Rc::from([(relation.oid, column.number)]),
+                    targets: Rc::from([(relation.oid, column.number, self.reference)]),
                 });
                 Outputs { columns: columns.collect(), open: false }
             }
@@ -139,16 +144,23 @@ impl<'a> Item<'a> {
     }
 }
 
-fn stored<'a>(relation: &'a Relation, renamed: &[&str], name: &str) -> Found<'a> {
+fn stored<'a>(
+    relation: &'a Relation,
+    renamed: &[&str],
+    name: &str,
+    reference: Option<usize>,
+) -> Found<'a> {
     let position = renamed.iter().position(|new| *new == name).or_else(|| {
         let behind = relation.columns.iter().skip(renamed.len());
         behind.clone().position(|column| *column.name == *name).map(|at| at + renamed.len())
     });
     if let Some(column) = position.and_then(|at| relation.columns.get(at)) {
-        return Found::Stored(relation, column.number);
+        return Found::Stored(relation, column.number, reference);
     }
     match SYSTEM_COLUMNS.iter().find(|(system, _)| *system == name) {
-        Some((_, number)) if relation.kind.has_system_columns() => Found::Stored(relation, *number),
+        Some((_, number)) if relation.kind.has_system_columns() => {
+            Found::Stored(relation, *number, reference)
+        }
         Some(_) | None => Found::Not,
     }
 }
@@ -212,9 +224,11 @@ impl<'a> Resolver<'a> {
 
     pub(super) fn use_found(&mut self, found: Found<'a>, role: ColumnRole) -> Resolved<()> {
         match found {
-            Found::Stored(relation, number) => self.used(relation.oid, Part::Column(number), role),
+            Found::Stored(relation, number, _) => {
+                self.used(relation.oid, Part::Column(number), role)
+            }
             Found::Derived(targets) => {
-                for (relation, number) in targets.iter() {
+                for (relation, number, _) in targets.iter() {
                     self.used(*relation, Part::Column(*number), role)?;
                 }
                 Ok(())

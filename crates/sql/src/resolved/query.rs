@@ -9,6 +9,7 @@ use model::{ColumnRole, Unknown};
 
 use super::from::Place;
 use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
+use super::tenancy::Binds;
 use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
 use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
@@ -202,6 +203,7 @@ impl<'a> Resolver<'a> {
         let (outputs, captured) =
             self.targets(select.target_list(), &namespace, ctes, capturing.is_some())?;
         self.expression(select.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
+        self.bound_by(select.where_clause(), &namespace, &Binds::All)?;
         self.keys(select.group_clause(), select, &namespace, (ctes, Key::Input))?;
         self.expression(select.having_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.expressions(select.window_clause(), &namespace, ctes, ColumnRole::Order)?;
@@ -262,7 +264,7 @@ impl<'a> Resolver<'a> {
                     let role = ColumnRole::Output;
                     let part = |number: &i16| Part::Column(*number);
                     let of = output.targets.iter();
-                    of.map(|(relation, number)| Use {
+                    of.map(|(relation, number, _)| Use {
                         relation: *relation,
                         part: part(number),
                         role,

@@ -16,6 +16,7 @@ pub(crate) fn context(paths: &[Vec<String>]) -> Context<'_> {
         encoding: Encoding::Utf8,
         standard_conforming_strings: true,
         catalog: sql::Known::Nothing,
+        tenant_column: None,
     }
 }
 

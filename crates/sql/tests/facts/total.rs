@@ -106,6 +106,7 @@ proptest! {
             encoding: if ascii { Encoding::AsciiOnly } else { Encoding::Utf8 },
             standard_conforming_strings: conforming,
             catalog: sql::Known::Nothing,
+            tenant_column: None,
         };
         for text in [bytes, words.join(" ").into_bytes()] {
             let analysis = sql::analyze(&text, &context);

@@ -93,6 +93,7 @@ impl<'a> Judge<'a> {
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
             catalog: self.catalog.map_or(Known::Nothing, Known::Catalog),
+            tenant_column: self.policy.tenant_column(),
         };
         let analysis = sql::analyze(text, &context);
         let mut outcome = Outcome::Allow;
