@@ -2,6 +2,7 @@
 # PostgreSQL's own suites, run directly and through the door with policies/transparent.yaml, compared
 # test by test. Exit 1 if the door loses one.
 #
+#   PG                   major version of the server: 15 (this Debian's own, the default), 16, 17 or 18
 #   CONFORMANCE_SUITES   "regress pipeline asyncpg psql dump pgbench"
 #   CONFORMANCE_OUTPUT   folder that keeps everything that the suites wrote (.portcullis/conformance/last)
 #   PORTCULLIS_BINARY    the binary to test (else the ci profile is built)
@@ -9,7 +10,8 @@
 # The argument `quick` leaves out the two long suites, regress and asyncpg. A test that the door is meant to
 # lose stands in scripts/conformance-known.txt with the reason.
 #
-# Needs Debian's PostgreSQL 15 and, the first time, its source package and asyncpg's.
+# Needs, for 15, Debian's PostgreSQL; for 16 and 17, npm; for 18, bison and flex. The first time it fetches the
+# suites: see conformance/sources.sh. What cannot be run against a version is named, and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/postgres.sh
@@ -18,13 +20,24 @@ cd "$(dirname "$0")/.."
 
 [ "${1:-}" != quick ] || CONFORMANCE_SUITES=${CONFORMANCE_SUITES:-pipeline psql dump pgbench}
 SUITES=${CONFORMANCE_SUITES:-regress pipeline asyncpg psql dump pgbench}
+MAJOR=${PG:-15}
+case $MAJOR in
+  15 | 16 | 17 | 18) ;;
+  *) echo "PG is \`$MAJOR\`: use 15, 16, 17 or 18" >&2; exit 2 ;;
+esac
 OUTPUT=${CONFORMANCE_OUTPUT:-$PWD/.portcullis/conformance/last}
 PORTCULLIS=${PORTCULLIS_BINARY:-}
 PYTHON=$PWD/.portcullis/venv/bin/python
-PROGRAMS=/usr/lib/postgresql/15/bin
 unset PORTCULLIS_BINARY
-[ -x "$PROGRAMS/initdb" ] || { echo "PostgreSQL 15 is missing: sudo apt-get install postgresql-15" >&2; exit 2; }
-sources_ready
+sources_ready "$MAJOR"
+export PATH=$CLIENTS:$PATH
+if [ -z "$SOURCE" ]; then
+  for suite in regress pipeline; do
+    case " $SUITES " in *" $suite "*) echo "$suite is left out: no source package of PostgreSQL $MAJOR" >&2 ;; esac
+    SUITES=$(printf '%s' " $SUITES " | sed "s/ $suite / /")
+  done
+fi
+echo "server $("$PROGRAMS/postgres" --version), client programs $(psql --version)" >&2
 if [ -z "$PORTCULLIS" ]; then
   cargo build --quiet --profile ci --package portcullis
   target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
@@ -70,7 +83,7 @@ for way in direct door; do
   rm -rf "$WORK/server"
   mkdir "$WORK/server"
   chmod 755 "$WORK/server"
-  pg_start "$WORK/server/pg" 15 max_prepared_transactions=10 max_connections=100 shared_buffers=128MB
+  PG_BIN=$PROGRAMS pg_start "$WORK/server/pg" "" max_prepared_transactions=10 max_connections=100 shared_buffers=128MB
   PORT=$PG_PORT
   [ "$way" = direct ] || open_door
   for suite in $SUITES; do
@@ -87,4 +100,4 @@ for way in direct door; do
 done
 "$PORTCULLIS" verify-log "$WORK/ledger" --key-file "$WORK/key" >"$OUTPUT/verify.txt" ||
   { cat "$OUTPUT/verify.txt" >&2; exit 1; }
-"$PYTHON" scripts/conformance/compare.py "$OUTPUT" "$WORK/ledger"
+"$PYTHON" scripts/conformance/compare.py "$OUTPUT" "$WORK/ledger" "$MAJOR"
