@@ -41,3 +41,6 @@ pub(crate) const CATALOG_RETRY: Duration = Duration::from_secs(2);
 pub(crate) const MAX_POLICY_BYTES: u64 = 1024 * 1024;
 /// Judgements that are recorded together at most.
 pub(crate) const MAX_BATCH: usize = 256;
+/// Turns in a row before a session lets the runtime look for news of its sockets: a client that writes
+/// without pause would else keep the server's error from being heard. One statement takes fewer.
+pub(crate) const MAX_TURNS: usize = 4;

@@ -24,7 +24,9 @@ use super::writer::{Rest, ToUpstream};
 use crate::Shared;
 use crate::buffer::{InBuffer, OutBuffer};
 use crate::gate::Clearing;
-use crate::limits::{FAREWELL_TIMEOUT, HANG_UP_LOOK, MAX_REPLACED_ERROR_BYTES, READ_BYTES};
+use crate::limits::{
+    FAREWELL_TIMEOUT, HANG_UP_LOOK, MAX_REPLACED_ERROR_BYTES, MAX_TURNS, READ_BYTES,
+};
 use crate::tasks::Drain;
 
 /// How a session ended.
@@ -153,19 +155,27 @@ impl Session {
 
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> End {
-        let end = poll_fn(|cx| self.poll(cx)).await;
+        let end = loop {
+            if let Some(end) = poll_fn(|cx| self.poll(cx)).await {
+                break end;
+            }
+            tokio::task::yield_now().await;
+        };
         self.leave(&end).await;
         end
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        loop {
+    /// Works until there is nothing to do, or the session ends. `None` when it has worked for so long that the
+    /// runtime must look at the sockets first: what it has not looked at, `turn` does not see.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        for _ in 0..MAX_TURNS {
             match self.turn(cx) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Pending,
-                Err(end) => return Poll::Ready(end),
+                Err(end) => return Poll::Ready(Some(end)),
             }
         }
+        Poll::Ready(None)
     }
 
     /// Everything that can be done now, once. Whether something was.
