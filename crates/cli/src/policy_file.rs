@@ -15,6 +15,8 @@ use crate::reading;
 /// A document's text, and what the policy crate says about it.
 #[derive(Debug)]
 pub(crate) struct Checked {
+    /// How findings name the file.
+    pub(crate) name: String,
     /// The text.
     pub(crate) text: String,
     /// The policy, or what is wrong.
@@ -25,8 +27,14 @@ pub(crate) struct Checked {
 pub(crate) fn check(path: &Path) -> Result<Checked> {
     let text = reading::text_file(path, limits::MAX_POLICY_BYTES)
         .with_context(|| format!("cannot read the policy `{}`", path.display()))?;
-    let outcome = Policy::load(&path.display().to_string(), &text);
-    Ok(Checked { text, outcome })
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.display().to_string();
+    // A file that the policy names stands beside it.
+    let outcome = Policy::load_with(&name, &text, &mut |file| {
+        reading::text_file(&folder.join(file), limits::MAX_POLICY_BYTES)
+            .map_err(|error| error.to_string())
+    });
+    Ok(Checked { name, text, outcome })
 }
 
 /// Reads and checks; whatever is wrong is an error that says where and how to mend it.
@@ -35,7 +43,8 @@ pub(crate) fn load(path: &Path) -> Result<Loaded> {
     match checked.outcome {
         Ok(loaded) => Ok(loaded),
         Err(diagnostics) => {
-            let rendered = render(&diagnostics, &checked.text, Style::Plain).to_string();
+            let shown = render(&diagnostics, (&checked.name, &checked.text), Style::Plain);
+            let rendered = shown.to_string();
             Err(Unusable { path: path.display().to_string(), rendered }.into())
         }
     }
@@ -52,16 +61,17 @@ struct Unusable {
 /// Diagnostics with the lines that they are about.
 pub(crate) const fn render<'a>(
     diagnostics: &'a Diagnostics,
-    text: &'a str,
+    (name, text): (&'a str, &'a str),
     style: Style,
 ) -> Rendered<'a> {
-    Rendered { diagnostics, text, style }
+    Rendered { diagnostics, name, text, style }
 }
 
 /// See [`render`].
 #[derive(Debug)]
 pub(crate) struct Rendered<'a> {
     diagnostics: &'a Diagnostics,
+    name: &'a str,
     text: &'a str,
     style: Style,
 }
@@ -74,7 +84,9 @@ impl fmt::Display for Rendered<'_> {
                 writeln!(f)?;
             }
             let line = diagnostic.line.checked_sub(1).and_then(|line| lines.get(line));
-            one(f, diagnostic, line.copied(), self.style)?;
+            // Of another file we have no lines.
+            let line = line.copied().filter(|_| diagnostic.file == self.name);
+            one(f, diagnostic, line, self.style)?;
         }
         Ok(())
     }
@@ -121,7 +133,8 @@ mod tests {
             message: "unknown key `agnet`".to_owned(),
             help: Some("did you mean `agent`?".to_owned()),
         }]);
-        let shown = render(&diagnostics, "a: 1\n  agnet: 2\n", Style::Plain).to_string();
+        let shown =
+            render(&diagnostics, ("p.yaml", "a: 1\n  agnet: 2\n"), Style::Plain).to_string();
         let expected = "p.yaml:2:3: error: unknown key `agnet`\n 2 |   agnet: 2\n   |   ^\n  help: \
                         did you mean `agent`?";
         assert_eq!(shown, expected);

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Category, FunctionUse, Operation, RelationUse, Schemas, Shape, TenantUse, TransactionStep,
+    Category, FunctionUse, Operation, Reference, RelationUse, Schemas, Shape, TenantUse,
+    TransactionStep,
 };
 
 /// A fact, or why there is none.
@@ -268,7 +269,7 @@ fn plain() -> Fact<Shape> {
 }
 
 fn is_plain(shape: &Fact<Shape>) -> bool {
-    shape.known().is_some_and(|shape| *shape == Shape::default())
+    shape.known().is_some_and(Shape::is_plain)
 }
 
 /// What a record leaves out: nobody asked a catalog.
@@ -340,7 +341,11 @@ impl SqlFacts {
         }
         self.columns.absorb(&inner.columns);
         self.calls.absorb(&inner.calls);
-        self.tenants.absorb(&inner.tenants);
+        let elsewhere = |all: &Vec<TenantUse>| all.iter().map(TenantUse::elsewhere).collect();
+        self.tenants.absorb(&match &inner.tenants {
+            Fact::Known(all) => Fact::Known(elsewhere(all)),
+            Fact::Unknown(why) => Fact::Unknown(*why),
+        });
     }
 
     /// Whether running it may change what exists: a definition, code that we do not read, a volatile
@@ -380,6 +385,11 @@ impl SqlFacts {
                 }
             }
         }
+        for one in facts.shape_references() {
+            if matches!(one.relation.schemas, Schemas::Paths(_)) {
+                one.relation.schemas = Schemas::Unknown;
+            }
+        }
         if !facts.columns.is_unknown() {
             facts.columns = Fact::Unknown(Unknown::StaleCatalog);
         }
@@ -390,6 +400,13 @@ impl SqlFacts {
             facts.tenants = Fact::Unknown(Unknown::StaleCatalog);
         }
         facts
+    }
+
+    fn shape_references(&mut self) -> &mut [Reference] {
+        match &mut self.shape {
+            Fact::Known(shape) => &mut shape.references,
+            Fact::Unknown(_) => &mut [],
+        }
     }
 
     /// The first cause of an unknown fact, if there is one.

@@ -10,6 +10,7 @@ mod principal;
 mod request;
 mod resource;
 mod shape;
+mod tenant;
 
 pub use action::{Category, Operation, TransactionStep};
 pub use facts::{
@@ -19,4 +20,5 @@ pub use facts::{
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, Stage};
 pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};
-pub use shape::{Heavy, RowLimit, Shape, TenantBound, TenantUse};
+pub use shape::{ColumnName, Equality, Heavy, Operand, Reference, RowLimit, Rows, Shape};
+pub use tenant::{TenantBound, TenantType, TenantUse};

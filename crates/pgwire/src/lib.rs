@@ -22,7 +22,9 @@ pub use error::{ErrorFields, ErrorResponse, Severity};
 pub use frame::{
     ClientTag, HEADER_BYTES, Header, Side, UpstreamTag, Violation, client_header, upstream_header,
 };
-pub use message::{BindHead, ClientMessage, Malformed, NameKind, Query, decode_client};
+pub use message::{
+    BindHead, BindValues, ClientMessage, Format, Malformed, NameKind, Query, decode_client,
+};
 pub use names::{Change, Definition, Lookup};
 pub use order::{Outcome, Settlement, Ticket};
 pub use protocol::{Effects, Passive, Protocol, Refused, StandIn, Status, Submitted, UpstreamStep};

@@ -27,6 +27,57 @@ pub struct BindHead<'a> {
     pub portal: &'a [u8],
     /// The statement that it is made from.
     pub statement: &'a [u8],
+    /// The values of its parameters; none if only the beginning of the message is there.
+    pub values: BindValues<'a>,
+}
+
+/// Parameter values as a Bind carries them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BindValues<'a> {
+    /// Format codes, two bytes each: none, one for all, or one for each.
+    formats: &'a [u8],
+    /// Values with their lengths.
+    values: &'a [u8],
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As the type's input function reads it.
+    Text,
+    /// As the type's receive function reads it.
+    Binary,
+}
+
+impl<'a> BindValues<'a> {
+    /// The values in order, each with its format; `None` for NULL.
+    pub fn iter(&self) -> impl Iterator<Item = Option<(Format, &'a [u8])>> {
+        let (formats, mut reader, mut index) = (self.formats, Reader(self.values), 0_usize);
+        std::iter::from_fn(move || {
+            let length = reader.word().ok()?;
+            let value = match usize::try_from(length).ok()? {
+                _ if length == u32::MAX => None,
+                length => Some(reader.take(length).ok()?),
+            };
+            let format = format(formats, index);
+            index = index.saturating_add(1);
+            Some(format.zip(value))
+        })
+    }
+}
+
+/// The format of a value; a code that the server does not know is none.
+fn format(formats: &[u8], index: usize) -> Option<Format> {
+    let code = match formats.len() {
+        0 => [0, 0],
+        2 => *formats.first_chunk()?,
+        _ => *formats.get(index.checked_mul(2)?..)?.first_chunk()?,
+    };
+    match code {
+        [0, 0] => Some(Format::Text),
+        [0, 1] => Some(Format::Binary),
+        _ => None,
+    }
 }
 
 /// One client message.
@@ -109,20 +160,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Values with their lengths, -1 for NULL.
-    fn values(&mut self) -> Result<(), Malformed> {
-        for _ in 0..self.int16()? {
+    fn values(&mut self) -> Result<&'a [u8], Malformed> {
+        let count = self.int16()?;
+        let before = self.0;
+        for _ in 0..count {
             let length = self.word()?;
             if length != u32::MAX {
                 self.take(usize::try_from(length).map_err(|_too_long| Malformed)?)?;
             }
         }
-        Ok(())
+        let length = before.len() - self.0.len();
+        Reader(before).take(length)
     }
 
-    fn formats(&mut self) -> Result<(), Malformed> {
+    fn formats(&mut self) -> Result<&'a [u8], Malformed> {
         let count = self.int16()?;
-        self.take(count * 2)?;
-        Ok(())
+        self.take(count * 2)
     }
 
     fn kind(&mut self) -> Result<NameKind, Malformed> {
@@ -188,13 +241,13 @@ fn parse<'a>(reader: &mut Reader<'a>, complete: bool) -> Result<ClientMessage<'a
 }
 
 fn bind<'a>(reader: &mut Reader<'a>, complete: bool) -> Result<ClientMessage<'a>, Malformed> {
-    let head = BindHead { portal: reader.cstring()?, statement: reader.cstring()? };
+    let (portal, statement) = (reader.cstring()?, reader.cstring()?);
+    let mut values = BindValues::default();
     if complete {
-        reader.formats()?;
-        reader.values()?;
+        values = BindValues { formats: reader.formats()?, values: reader.values()? };
         reader.formats()?;
     }
-    Ok(ClientMessage::Bind(head))
+    Ok(ClientMessage::Bind(BindHead { portal, statement, values }))
 }
 
 fn function_call<'a>(
@@ -239,10 +292,12 @@ mod tests {
     #[test]
     fn bind_is_walked_to_its_end() {
         let body = b"p\0s\0\0\x01\0\x01\0\x02\xff\xff\xff\xff\0\0\0\x02hi\0\0";
-        assert_eq!(
-            decode_client(ClientTag::Bind, body, true),
-            Ok(ClientMessage::Bind(BindHead { portal: b"p", statement: b"s" }))
-        );
+        let Ok(ClientMessage::Bind(head)) = decode_client(ClientTag::Bind, body, true) else {
+            panic!("no Bind")
+        };
+        assert_eq!((head.portal, head.statement), (&b"p"[..], &b"s"[..]));
+        let values: Vec<_> = head.values.iter().collect();
+        assert_eq!(values, [None, Some((Format::Binary, &b"hi"[..]))]);
         assert!(decode_client(ClientTag::Bind, &body[..body.len() - 1], true).is_err());
         assert!(decode_client(ClientTag::Bind, b"p\0s\0", true).is_err());
         assert!(decode_client(ClientTag::Bind, b"p\0s\0", false).is_ok());

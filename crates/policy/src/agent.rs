@@ -19,8 +19,9 @@ pub(crate) struct Agent {
     pub(crate) functions: Callables,
     /// The tables that it may reach, whatever its mission. `None`: all.
     pub(crate) tables: Option<TableSet>,
-    /// Held beside what the principal brings.
+    /// The tenant that it acts for, if its identity brings none.
     pub(crate) tenant: Option<String>,
+    /// Held beside what the principal brings.
     pub(crate) roles: Vec<String>,
     pub(crate) scopes: Vec<String>,
     /// Tables by mission. `None`: the agent has no missions, and every table is permitted.
@@ -44,5 +45,10 @@ impl Agent {
             missions: None,
             mode: Mode::Enforce,
         }
+    }
+
+    /// Whether it adds something to a principal.
+    pub(crate) fn supplies(&self) -> bool {
+        self.tenant.is_some() || !self.roles.is_empty() || !self.scopes.is_empty()
     }
 }

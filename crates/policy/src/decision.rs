@@ -142,6 +142,12 @@ impl Decision {
         self
     }
 
+    /// The same, with the higher of its risk and another.
+    pub fn with_other_risk(mut self, other: u32) -> Self {
+        self.risk = self.risk.max(other);
+        self
+    }
+
     /// What is to happen.
     pub const fn outcome(&self) -> Outcome {
         self.outcome

@@ -5,6 +5,7 @@ use model::{Operation, Principal};
 use crate::column::ColumnRule;
 use crate::evaluate::{Scope, admit, scope};
 use crate::policy::Policy;
+use crate::tenancy::Tenancy;
 
 /// The bounds of `principal` that no single operation shows. Empty if it is not admitted.
 pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
@@ -30,6 +31,9 @@ pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
     if let Some(threshold) = policy.risk_threshold {
         lines.push(format!("denied from risk {threshold} on"));
     }
+    if let Some(tenancy) = &policy.tenancy {
+        lines.extend(tenants(tenancy, &policy.supplied(principal)));
+    }
     if !agent.blocked_tables.is_empty() {
         lines.push(format!("never these tables: {}", listed(agent.blocked_tables.shown())));
     }
@@ -39,6 +43,25 @@ pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
         if agent.guards.covers(operation) {
             lines.push(format!("{operation} needs a WHERE that filters"));
         }
+    }
+    lines
+}
+
+fn tenants(tenancy: &Tenancy, principal: &Principal) -> Vec<String> {
+    let mut lines = Vec::new();
+    if tenancy.isolates {
+        let tenant = principal.tenant.as_deref().unwrap_or_default();
+        lines.push(format!("only rows with {} = `{tenant}`", tenancy.column));
+        lines.push(format!("tables of no tenant: {}", listed(tenancy.global.shown())));
+    }
+    for (tables, scope) in &tenancy.scopes {
+        let held =
+            if Tenancy::is_admin(Some(tenancy), principal) || principal.scopes.contains(scope) {
+                "held"
+            } else {
+                "not held"
+            };
+        lines.push(format!("{} needs scope `{scope}`: {held}", listed(tables.shown())));
     }
     lines
 }

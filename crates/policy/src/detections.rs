@@ -3,14 +3,16 @@
 //! They act only where the policy has the key. Inside it a switch that is absent has its default:
 //! on for what is denied by most, off for what only adds to the risk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Fact, Operation, RelationName, RelationUse, RowLimit, Schemas, Shape, SqlFacts, TenantBound,
+    ColumnName, ColumnRole, Fact, Operation, Reference, RelationName, RelationUse, Request,
+    RowLimit, Schemas, Shape, SqlFacts, Stage, Unknown,
 };
 
-use crate::evaluate::{Reasons, unknown};
-use crate::table::TableSet;
+use crate::evaluate::{Reasons, named, unknown};
+use crate::policy::Policy;
+use crate::tenancy::Tenancy;
 use crate::{Reason, ReasonCode};
 
 /// The largest LIMIT unless the policy says.
@@ -111,150 +113,42 @@ pub(crate) struct Detections {
     pub(crate) pii_patterns: Vec<crate::column::ColumnPattern>,
 }
 
-/// Scopes that tables need.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Scopes {
-    /// By table name, in lower case, with or without schema.
-    pub(crate) required: BTreeMap<String, String>,
-    /// The role that needs none.
-    pub(crate) admin_role: String,
-    /// The column that says whose a row is.
-    pub(crate) column: Option<String>,
-    /// Relations that belong to nobody, though they or what they read have the column.
-    pub(crate) global: TableSet,
-}
-
-/// What an agent holds.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Held<'p> {
-    pub(crate) roles: [&'p [String]; 2],
-    pub(crate) scopes: [&'p [String]; 2],
-}
-
-impl Held<'_> {
-    fn is(&self, role: &str) -> bool {
-        !role.is_empty() && self.roles.iter().any(|roles| roles.iter().any(|one| one == role))
-    }
-
-    fn has(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|scopes| scopes.iter().any(|one| one == scope))
-    }
-}
-
-impl Scopes {
-    /// The scope that a relation needs.
-    fn needed(&self, used: &RelationUse) -> Option<&str> {
-        let name = used.relation.name.to_ascii_lowercase();
-        let full = match &used.relation.schemas {
-            Schemas::Named(schema) => Some(format!("{}.{name}", schema.to_ascii_lowercase())),
-            Schemas::Paths(_) | Schemas::Unknown => None,
-        };
-        let found = full.and_then(|full| self.required.get(&full)).or(self.required.get(&name));
-        found.map(String::as_str)
-    }
-
-    /// Whether the holder may use the relation; `None` if no scope is required.
-    fn allows(&self, used: &RelationUse, held: Held<'_>) -> Option<bool> {
-        self.needed(used).map(|scope| held.is(&self.admin_role) || held.has(scope))
-    }
-
-    /// Every reference to a scoped relation has to be bound to the tenant.
-    pub(crate) fn isolate(&self, facts: &SqlFacts, tenant: Option<&str>, reasons: &mut Reasons) {
-        if self.column.is_none() {
-            return;
-        }
-        let all = match &facts.tenants {
-            Fact::Known(all) => all,
-            Fact::Unknown(why) => {
-                reasons.add(unknown(*why, ReasonCode::UnknownTenants, facts));
-                return;
-            }
-        };
-        for used in all {
-            let relation = RelationName {
-                schemas: Schemas::Named(used.schema.clone()),
-                name: used.relation.clone(),
-            };
-            let bound = used.bounds.iter().any(|bound| match bound {
-                TenantBound::Value(value) => Some(value.as_str()) == tenant,
-                TenantBound::Parameter => false,
-            });
-            if bound || self.global.lists(&relation, None) {
-                continue;
-            }
-            let column = self.column.as_deref().unwrap_or_default();
-            let parameter = used.bounds.contains(&TenantBound::Parameter);
-            let hint = match (tenant, parameter) {
-                (None, _) => "no tenant is known for this agent".to_owned(),
-                (Some(tenant), false) => {
-                    format!("add `{column} = '{tenant}'` for every use of the table")
-                }
-                (Some(tenant), true) => {
-                    format!(
-                        "write the tenant as a constant, `{column} = '{tenant}'`: parameters are not read"
-                    )
-                }
-            };
-            let reason = Reason::of(ReasonCode::TenantViolation).with_hint(hint);
-            let reason = reason.with_table(&relation.to_string());
-            reasons.add(reason.with_operation(facts.operation));
-        }
-    }
-
-    /// Adds what is missing.
-    pub(crate) fn judge(&self, facts: &SqlFacts, held: Held<'_>, reasons: &mut Reasons) {
-        if self.required.is_empty() {
-            return;
-        }
-        match &facts.relations {
-            Fact::Known(all) => {
-                for used in all.iter().filter(|used| self.allows(used, held) == Some(false)) {
-                    let reason = Reason::of(ReasonCode::MissingScope);
-                    let reason = reason.with_detail(self.needed(used).unwrap_or_default());
-                    let reason = reason.with_table(&used.relation.to_string());
-                    reasons.add(reason.with_operation(facts.operation));
-                }
-            }
-            Fact::Unknown(_) if held.is(&self.admin_role) => {}
-            Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownRelations, facts)),
-        }
-    }
-}
-
 impl Detections {
     fn is_on(&self, switch: Switch) -> bool {
         self.on.contains(&switch)
     }
 
     /// Adds what is found.
-    pub(crate) fn judge(
-        &self,
-        facts: &SqlFacts,
-        (scopes, held): (&Scopes, Held<'_>),
-        reasons: &mut Reasons,
-    ) {
-        let mut add =
-            |code: ReasonCode| reasons.add(Reason::of(code).with_operation(facts.operation));
+    pub(crate) fn judge(&self, policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
+        let facts = request.facts;
+        let about = |code: ReasonCode| Reason::of(code).with_operation(facts.operation);
         if self.is_on(Switch::Destructive) && destroys(facts) {
-            add(ReasonCode::DestructiveOperation);
+            reasons.add(about(ReasonCode::DestructiveOperation));
         }
         match &facts.shape {
-            Fact::Known(shape) => self.built(shape, &mut add),
+            Fact::Known(shape) => {
+                self.built(shape, request.stage, &mut |code| reasons.add(about(code)));
+                if self.is_on(Switch::MissingWhere) {
+                    missing_where(shape, policy, request, reasons);
+                }
+                if self.is_on(Switch::Pii) {
+                    self.personal(policy, (shape, request), reasons);
+                }
+            }
             Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownShape, facts)),
         }
         if self.is_on(Switch::SchemaEnumeration) {
             enumerates(facts, reasons);
         }
-        if self.is_on(Switch::Pii) {
-            self.pii(facts, (scopes, held), reasons);
-        }
     }
 
     /// What the shape alone shows.
-    fn built(&self, shape: &Shape, add: &mut dyn FnMut(ReasonCode)) {
+    fn built(&self, shape: &Shape, stage: Stage, add: &mut dyn FnMut(ReasonCode)) {
         let limit = match shape.limit {
             RowLimit::Missing => false,
             RowLimit::Rows(rows) => rows > self.max_limit,
+            // Bind brings the value, and is judged with it.
+            RowLimit::Parameter(_) => stage != Stage::Parse,
             RowLimit::All | RowLimit::NotConstant => true,
         };
         for (switch, found, code) in [
@@ -262,7 +156,7 @@ impl Detections {
             (Switch::Tautology, shape.tautology, ReasonCode::Tautology),
             (Switch::Star, shape.star, ReasonCode::SelectStar),
             (Switch::RowLimit, limit, ReasonCode::HighLimit),
-            (Switch::MissingWhere, shape.no_where, ReasonCode::MissingWhere),
+            (Switch::Tautology, shape.unread, ReasonCode::TooComplex),
             (Switch::SetOperation, shape.set_operation, ReasonCode::SetOperation),
             (Switch::Comment, shape.comment, ReasonCode::Comment),
             (Switch::RandomOrder, shape.random_order, ReasonCode::RandomOrder),
@@ -274,27 +168,52 @@ impl Detections {
         }
     }
 
-    /// Personal columns need the scope of every table that is used.
-    fn pii(&self, facts: &SqlFacts, (scopes, held): (&Scopes, Held<'_>), reasons: &mut Reasons) {
-        let covered = facts.relations.known().is_some_and(|all| {
-            !all.is_empty() && all.iter().all(|used| scopes.allows(used, held) == Some(true))
-        });
-        if held.is(&scopes.admin_role) || covered {
+    /// Personal columns need the scope of the table that they are of, or may be of.
+    fn personal(
+        &self,
+        policy: &Policy,
+        (shape, request): (&Shape, &Request<'_>),
+        reasons: &mut Reasons,
+    ) {
+        let tenancy = policy.tenancy.as_ref();
+        if Tenancy::is_admin(tenancy, request.principal) {
             return;
         }
-        let mut names: Vec<&str> = Vec::new();
-        if let Fact::Known(shape) = &facts.shape {
-            names.extend(shape.names.iter().map(String::as_str));
+        let lacks =
+            |relation: &RelationName| !Tenancy::holds_scope(tenancy, relation, request.principal);
+        let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        match &request.facts.columns {
+            // Columns as the server resolves them, behind views, too.
+            Fact::Known(columns) => {
+                for used in columns.iter().filter(|used| used.role != ColumnRole::Write) {
+                    let Some(name) = used.column.as_deref() else { continue };
+                    let relation = named(&used.schema, &used.relation);
+                    if self.is_personal(name) && lacks(&relation) {
+                        found.entry(relation.to_string()).or_default().insert(name);
+                    }
+                }
+            }
+            // Without a catalog names count as they are written.
+            Fact::Unknown(Unknown::NoCatalog) => {
+                for column in shape.columns.iter().filter(|one| self.is_personal(&one.name)) {
+                    for owner in owners(shape, column).filter(|one| lacks(&one.relation)) {
+                        let table = owner.relation.to_string();
+                        found.entry(table).or_default().insert(&column.name);
+                    }
+                }
+                let all = shape.references.iter().filter(|one| one.all_columns);
+                for reference in all.filter(|one| lacks(&one.relation)) {
+                    found.entry(reference.relation.to_string()).or_default().insert("*");
+                }
+            }
+            Fact::Unknown(why) => {
+                reasons.add(unknown(*why, ReasonCode::UnknownColumns, request.facts));
+            }
         }
-        // With a catalog `*` and views say which columns they are.
-        if let Fact::Known(columns) = &facts.columns {
-            names.extend(columns.iter().filter_map(|used| used.column.as_deref()));
-        }
-        names.sort_unstable();
-        names.dedup();
-        for name in names.into_iter().filter(|name| self.is_personal(name)) {
-            let reason = Reason::of(ReasonCode::PiiColumn).with_detail(name);
-            reasons.add(reason.with_operation(facts.operation));
+        for (table, columns) in found {
+            let columns: Vec<&str> = columns.into_iter().collect();
+            let reason = Reason::of(ReasonCode::PiiColumn).with_detail(&columns.join(", "));
+            reasons.add(reason.with_table(&table).with_operation(request.facts.operation));
         }
     }
 
@@ -302,6 +221,23 @@ impl Detections {
         let lower = name.to_ascii_lowercase();
         self.pii.iter().any(|word| lower.contains(word.as_str()))
             || self.pii_patterns.iter().any(|pattern| pattern.is(&lower))
+    }
+}
+
+/// The references that may have a column: all, if nothing says which.
+fn owners<'s>(shape: &'s Shape, column: &'s ColumnName) -> impl Iterator<Item = &'s Reference> {
+    let of = |index: u32| column.of.is_empty() || column.of.contains(&index);
+    (0_u32..).zip(&shape.references).filter(move |(index, _)| of(*index)).map(|(_, one)| one)
+}
+
+/// Queries without WHERE of tables whose rows belong to somebody.
+fn missing_where(shape: &Shape, policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
+    for reference in shape.references.iter().filter(|one| one.without_where) {
+        if !Tenancy::is_global(policy.tenancy.as_ref(), reference, request.principal) {
+            let reason = Reason::of(ReasonCode::MissingWhere);
+            let reason = reason.with_table(&reference.relation.to_string());
+            reasons.add(reason.with_operation(request.facts.operation));
+        }
     }
 }
 

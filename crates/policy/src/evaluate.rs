@@ -15,15 +15,14 @@ use model::{
 use crate::agent::Agent;
 use crate::catalog::is_driver_read;
 use crate::column::ColumnRule;
-use crate::detections::Held;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
 use crate::profile::Reach;
-use crate::risk;
 use crate::shipped;
 use crate::table::TableSet;
-use crate::{Reason, ReasonCode};
+use crate::tenancy::isolate;
+use crate::{Reason, ReasonCode, risk};
 
 /// The reasons of one request: sorted, unique, and at most [`MAX_REASONS`], whatever the order
 /// in which they were found.
@@ -312,30 +311,29 @@ pub(crate) fn forbidden(
     conditions(agent, facts, reasons);
     settings(policy, facts, reasons);
     server_access(policy, facts, reasons);
-    detections(policy, agent, request, reasons);
+    detections(policy, request, reasons);
+    isolate(policy, request, reasons);
 }
 
-/// Suspicious constructions, scopes, risk: where the policy has the key.
-fn detections(policy: &Policy, agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+/// A relation whose schema is certain.
+pub(crate) fn named(schema: &str, relation: &str) -> RelationName {
+    RelationName { schemas: Schemas::Named(schema.to_owned()), name: relation.to_owned() }
+}
+
+/// Suspicious constructions, risk: where the policy has the key.
+fn detections(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
     if request.stage == Stage::Startup {
         return;
     }
     let facts = request.facts;
-    let held = Held {
-        roles: [&agent.roles, &request.principal.roles],
-        scopes: [&agent.scopes, &request.principal.scopes],
-    };
-    policy.scopes.judge(facts, held, reasons);
-    let tenant = agent.tenant.as_deref().or(request.principal.tenant.as_deref());
-    policy.scopes.isolate(facts, tenant, reasons);
     if let Some(detections) = &policy.detections {
-        detections.judge(facts, (&policy.scopes, held), reasons);
+        detections.judge(policy, request, reasons);
     }
     if let Some(threshold) = policy.risk_threshold {
         if let Fact::Unknown(why) = &facts.shape {
             reasons.add(unknown(*why, ReasonCode::UnknownShape, facts));
         }
-        let score = risk::of(facts);
+        let score = risk::of(policy, request);
         if score >= threshold {
             let reason = Reason::of(ReasonCode::RiskThreshold).with_detail(&score.to_string());
             reasons.add(reason.with_operation(facts.operation));

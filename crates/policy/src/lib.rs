@@ -29,6 +29,7 @@ mod settings;
 mod shipped;
 mod suggest;
 mod table;
+mod tenancy;
 
 pub use decision::{Decision, Fault, Hold, Mode, Outcome, PolicyDigest};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

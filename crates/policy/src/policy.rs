@@ -1,12 +1,13 @@
 //! A checked, compiled policy: the only thing that can make an allow.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use model::{Principal, Request};
 
 use crate::agent::Agent;
 use crate::describe;
-use crate::detections::{Detections, Scopes};
+use crate::detections::Detections;
 use crate::document::{self, Stance, Unidentified};
 use crate::evaluate::{
     Reasons, admit, elements, forbidden, is_always_allowed, operations, relations,
@@ -15,6 +16,7 @@ use crate::explain::Explanation;
 use crate::function::FunctionSet;
 use crate::settings::SettingGrants;
 use crate::suggest::with_suggestion;
+use crate::tenancy::Tenancy;
 use crate::{Decision, Diagnostics, Mode, PolicyDigest, Reason, risk};
 
 /// A checked, compiled policy. Cheap to share, impossible to change.
@@ -33,7 +35,7 @@ pub struct Policy {
     pub(crate) server_files: Stance,
     pub(crate) unparsable: Stance,
     pub(crate) detections: Option<Detections>,
-    pub(crate) scopes: Scopes,
+    pub(crate) tenancy: Option<Tenancy>,
     pub(crate) risk_threshold: Option<u32>,
 }
 
@@ -47,13 +49,32 @@ pub struct Loaded {
 }
 
 impl Policy {
-    /// Parses and checks; all errors at once. `name` is shown in diagnostics.
+    /// Parses and checks; all errors at once. `name` is shown in diagnostics. A document that
+    /// names another file is an error.
     pub fn load(name: &str, text: &str) -> Result<Loaded, Diagnostics> {
-        let (document, warnings) = document::load(name, text)?;
+        Self::load_with(name, text, &mut |_file| Err("a single document names no files".to_owned()))
+    }
+
+    /// The same, with the files that the document names: `read` gives the text of each, or says
+    /// why not.
+    pub fn load_with(
+        name: &str,
+        text: &str,
+        read: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<Loaded, Diagnostics> {
+        let mut all = text.to_owned();
+        let mut keep = |file: &str| {
+            let inner = read(file)?;
+            // One digest for everything that decides.
+            all.push('\0');
+            all.push_str(&inner);
+            Ok(inner)
+        };
+        let (document, warnings) = document::load(name, text, &mut keep)?;
         let unidentified_agent =
             Agent { blocked_tables: document.unidentified_blocked_tables, ..Agent::unrestricted() };
         let policy = Self {
-            digest: PolicyDigest::of(text),
+            digest: PolicyDigest::of(&all),
             unlisted: document.default_policy,
             unidentified: document.unidentified,
             unidentified_agent,
@@ -65,7 +86,7 @@ impl Policy {
             server_files: document.server_files,
             unparsable: document.unparsable,
             detections: document.detections,
-            scopes: document.scopes,
+            tenancy: document.tenancy,
             risk_threshold: document.risk_threshold,
         };
         Ok(Loaded { policy, warnings })
@@ -74,7 +95,9 @@ impl Policy {
     /// Answers `request`. Total, pure and bounded: there is no error to forget, because every
     /// failure already is a denial.
     pub fn evaluate(&self, request: &Request<'_>) -> Decision {
-        let risk = risk::of(request.facts);
+        let principal = self.supplied(request.principal);
+        let request = &Request { principal: &principal, ..*request };
+        let risk = risk::of(self, request);
         if is_always_allowed(request.facts) {
             return Decision::allow(self.digest).with_risk(risk);
         }
@@ -99,12 +122,31 @@ impl Policy {
 
     /// What each step of evaluation says about `request`.
     pub fn explain(&self, request: &Request<'_>) -> Explanation {
-        Explanation::of(self, request)
+        let principal = self.supplied(request.principal);
+        Explanation::of(self, &Request { principal: &principal, ..*request })
+    }
+
+    /// The principal with what the document gives its agent: roles and scopes beside its own, and
+    /// a tenant if its identity brings none.
+    pub fn supplied<'p>(&self, principal: &'p Principal) -> Cow<'p, Principal> {
+        let agent = principal.agent.as_ref().and_then(|name| self.agents.get(name));
+        let Some(agent) = agent.filter(|agent| agent.supplies()) else {
+            return Cow::Borrowed(principal);
+        };
+        let mut whole = principal.clone();
+        if whole.tenant.is_none() {
+            whole.tenant.clone_from(&agent.tenant);
+        }
+        for (mine, more) in [(&mut whole.roles, &agent.roles), (&mut whole.scopes, &agent.scopes)] {
+            let new: Vec<String> = more.iter().filter(|one| !mine.contains(one)).cloned().collect();
+            mine.extend(new);
+        }
+        Cow::Owned(whole)
     }
 
     /// The column that says whose a row is, if tenants are isolated.
     pub fn tenant_column(&self) -> Option<&str> {
-        self.scopes.column.as_deref()
+        self.tenancy.as_ref().filter(|one| one.isolates).map(|one| one.column.as_str())
     }
 
     /// What bounds this principal beside single operations, in lines for people.

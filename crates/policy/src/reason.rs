@@ -144,10 +144,13 @@ codes! {
         "do without the system catalogs (pg_catalog, information_schema)";
     /// A table is used without a condition that keeps to the tenant.
     TenantViolation "tenant_violation" "tenant_violation" Abort
-        "add a condition on the tenant's column for every use of the table";
+        "restrict every use of the table to the tenant of the connection";
     /// A column that looks like personal data or a secret.
     PiiColumn "pii_column" "pii_violation" Abort
-        "leave the column out, or request the scope of the table";
+        "leave the column out, qualify columns with their table, or request the scope of the table";
+    /// The connection has no tenant, and the statement uses tables that belong to one.
+    NoTenant "no_tenant" "tenant_violation" Abort
+        "connect as an agent that has a tenant";
     /// A condition lets every row pass.
     Tautology "tautology" "tautology" Rewrite
         "remove the condition that is always true (such as `1=1`, `TRUE`, `id=id`)";

@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests {
     use model::{
-        Access, Door, Fact, Operation, Principal, RelationName, RelationUse, Request, RowLimit,
-        Schemas, Shape, SqlFacts, Stage,
+        Access, ColumnName, Door, Fact, Operation, Principal, Reference, RelationName, RelationUse,
+        Request, RowLimit, Rows, Schemas, Shape, SqlFacts, Stage,
     };
     use policy::Policy;
 
@@ -29,9 +29,19 @@ mod tests {
         policy.evaluate(&request).reasons().iter().map(ToString::to_string).collect()
     }
 
-    fn select(shape: Shape) -> SqlFacts {
+    fn select(mut shape: Shape) -> SqlFacts {
         let relation =
             RelationName { schemas: Schemas::Named("public".to_owned()), name: "users".to_owned() };
+        shape.references = vec![Reference {
+            relation: relation.clone(),
+            access: Access::Read,
+            rows: Rows::Present,
+            without_where: shape.no_where,
+            all_columns: false,
+            assigned: Vec::new(),
+        }];
+        shape.columns =
+            shape.names.iter().map(|name| ColumnName { name: name.clone(), of: vec![0] }).collect();
         SqlFacts {
             relations: Fact::Known(vec![RelationUse { relation, access: Access::Read }]),
             shape: Fact::Known(shape),
@@ -51,12 +61,15 @@ mod tests {
         for (shape, code) in [
             (Shape { star: true, ..plain() }, "select_star"),
             (Shape { tautology: true, ..plain() }, "tautology"),
-            (Shape { no_where: true, ..plain() }, "missing_where"),
+            (Shape { no_where: true, ..plain() }, "missing_where (table: public.users)"),
             (Shape { statements: 2, ..plain() }, "multi_statement"),
             (Shape { limit: RowLimit::Rows(501), ..plain() }, "high_limit"),
             (Shape { limit: RowLimit::All, ..plain() }, "high_limit"),
             (Shape { limit: RowLimit::NotConstant, ..plain() }, "high_limit"),
-            (Shape { names: vec!["user_email".to_owned()], ..plain() }, "pii_column:user_email"),
+            (
+                Shape { names: vec!["user_email".to_owned()], ..plain() },
+                "pii_column:user_email (table: public.users)",
+            ),
         ] {
             let found = codes("detections: {}", &select(shape));
             assert_eq!(found, [format!("{code} (op: SELECT)")]);

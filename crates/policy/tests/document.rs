@@ -60,7 +60,7 @@ fn planned_keys_are_refused_by_name() {
     for key in ["default_action", "identity", "session", "tools", "rego"] {
         fails(&format!("{key}: x"), &format!("`{key}` is not supported yet"));
     }
-    for key in ["tools", "budgets"] {
+    for key in ["tools", "budgets", "auth_token"] {
         fails(&format!("agents: {{a: {{{key}: x}}}}"), &format!("`{key}` is not supported yet"));
     }
     fails("agents: {a: {missions: {m: {tables: [], max_rows: 1}}}}", "`max_rows` is not supported");
@@ -87,13 +87,25 @@ fn detections_are_checked_and_take_the_templates_as_they_are() {
     fails("detections: {row_limit_enforcer: {max_limit: many}}", "`max_limit` cannot be `many`");
     fails("detections: {tautology_blocker: {max_limit: 1}}", "unknown key `max_limit`");
     fails("detections: {tautology_blocker: {enabled: on}}", "`enabled` cannot be `on`");
-    fails("tenancy: {column: tenant_id, enforce: rewrite}", "`enforce` is not supported yet");
+    fails("detections: {file: templates.json}", "cannot read `templates.json`");
+    fails("detections: {file: x, comments: {}}", "`file` stands alone");
     fails("risk: {threshold: 0}", "`threshold` cannot be `0`");
     loads("detections: {templates: {row_limit_enforcer: {enabled: true, max_limit: 500}}}");
     loads(
         "tenancy: {column: tenant_id, tenant_global_tables: [plans]}\nagents: {a: {tenant: acme}}",
     );
     loads("detections:\nrisk:\ntenancy: {table_required_scope: {accounts: 'accounts:read'}}");
+}
+
+#[test]
+fn tenancy_is_checked() {
+    fails("tenancy: {colum: t}", "did you mean `column`?");
+    fails("tenancy: {enforce: rewrite}", "`enforce` cannot be `rewrite`");
+    fails("tenancy: {column: ''}", "`column` is empty");
+    fails("tenancy: {table_required_scope: {'a b': x}}", "`a b` is no table");
+    fails("agents: {a: {tenant: ''}}", "a tenant has a name");
+    fails("agents: {a: {scopes: x}}", "`scopes` is a list");
+    loads("tenancy: {column: t, setting: app.t, enforce: deny, tenant_global_tables: [merchants]}");
 }
 
 #[test]

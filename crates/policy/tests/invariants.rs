@@ -5,10 +5,10 @@ mod common;
 
 use common::{ask, policy};
 use model::{
-    Access, CallUse, ColumnRole, ColumnUse, Door, Fact, FunctionUse, Heavy, Operation, Principal,
-    RelationName, RelationUse, Request, RowLimit, Schemas, ServerAccess, SettingChange, SettingUse,
-    SettingValue, Shape, SqlFacts, Stage, TenantBound, TenantUse, TransactionStep, Unfiltered,
-    Unknown, Volatility,
+    Access, CallUse, ColumnName, ColumnRole, ColumnUse, Door, Equality, Fact, FunctionUse, Heavy,
+    Operand, Operation, Principal, Reference, RelationName, RelationUse, Request, RowLimit, Rows,
+    Schemas, ServerAccess, SettingChange, SettingUse, SettingValue, Shape, SqlFacts, Stage,
+    TenantBound, TenantType, TenantUse, TransactionStep, Unfiltered, Unknown, Volatility,
 };
 use policy::{Fault, Outcome, Policy, Reason, ReasonCode};
 use proptest::collection::vec;
@@ -115,17 +115,52 @@ fn unfiltered() -> impl Strategy<Value = Unfiltered> {
         .prop_map(|(operation, relation)| Unfiltered { operation, relation: relation.to_owned() })
 }
 
+fn operand() -> impl Strategy<Value = Operand> {
+    prop_oneof![
+        select(&["t", "u"][..]).prop_map(|text| Operand::Constant(text.to_owned())),
+        Just(Operand::Parameter(1)),
+        select(&["app.tenant", "app.other"][..]).prop_map(|name| Operand::Setting(name.to_owned())),
+        (0_u32..3).prop_map(|of| Operand::Column(vec![of], "tenant_id".to_owned())),
+    ]
+}
+
+fn reference() -> impl Strategy<Value = Reference> {
+    let assigned = vec((select(&["tenant_id", "id"][..]), option::of(operand())), 0..2);
+    (relation(), any::<[bool; 3]>(), assigned).prop_map(
+        |(used, [without_where, all_columns, inserted], assigned)| Reference {
+            relation: used.relation,
+            access: used.access,
+            rows: if inserted { Rows::New } else { Rows::Present },
+            without_where,
+            all_columns,
+            assigned: assigned.into_iter().map(|(name, to)| (name.to_owned(), to)).collect(),
+        },
+    )
+}
+
+/// Uses of relations, what is equal in them, and their columns.
+fn uses() -> impl Strategy<Value = (Vec<Reference>, Vec<Equality>, Vec<ColumnName>)> {
+    let equality = (vec(0_u32..3, 1..3), select(&["tenant_id", "id"][..]), operand())
+        .prop_map(|(of, column, to)| Equality { of, column: column.to_owned(), to });
+    let column = (select(&["id", "ssn", "name"][..]), vec(0_u32..3, 0..2))
+        .prop_map(|(name, of)| ColumnName { name: name.to_owned(), of });
+    (vec(reference(), 0..3), vec(equality, 0..3), vec(column, 0..2))
+}
+
 fn shape() -> impl Strategy<Value = Fact<Shape>> {
     let flags = prop::array::uniform6(any::<bool>());
-    let limit = select(&[RowLimit::Missing, RowLimit::Rows(900), RowLimit::NotConstant][..]);
-    let known = (flags, limit, 0_u32..4, vec(select(&["id", "email"][..]), 0..2)).prop_map(
+    let limit = select(&[RowLimit::Missing, RowLimit::Rows(900), RowLimit::Parameter(1)][..]);
+    let names = vec(select(&["id", "email"][..]), 0..2);
+    let known = (flags, limit, 0_u32..4, names, uses()).prop_map(
         |(
             [star, no_where, tautology, set_operation, comment, random_order],
             limit,
             count,
             names,
+            (references, equalities, columns),
         )| {
             Fact::Known(Shape {
+                repeated: Vec::new(),
                 statements: count,
                 star,
                 no_where,
@@ -138,6 +173,10 @@ fn shape() -> impl Strategy<Value = Fact<Shape>> {
                 limit,
                 names: names.into_iter().map(str::to_owned).collect(),
                 heavy: if count > 2 { vec![Heavy::LongSeries] } else { Vec::new() },
+                unread: count == 1,
+                references,
+                equalities,
+                columns,
             })
         },
     );
@@ -176,6 +215,7 @@ fn tenant() -> impl Strategy<Value = TenantUse> {
         relation: relation.to_owned(),
         access: Access::Read,
         has_column: true,
+        kind: TenantType::Text,
         bounds: bound.map(|value| TenantBound::Value(value.to_owned())).into_iter().collect(),
     })
 }
@@ -233,6 +273,8 @@ const SECTIONS: &[&str] = &[
     "tenancy: {table_required_scope: {users: 'users:read'}}\ndetections: {}\n",
     "risk: {threshold: 5}\n",
     "tenancy: {column: tenant_id, tenant_global_tables: [hr.pay]}\n",
+    "tenancy: {tenant_global_tables: [public.orders], setting: app.tenant}\n",
+    "detections: {select_star_block: {enabled: false}}\ntenancy: {tenant_global_tables: ['hr.*']}\n",
 ];
 
 /// The lists of a policy, whose order must not matter.
@@ -336,6 +378,8 @@ fn principal() -> impl Strategy<Value = Principal> {
     select(&["agent:a", "agent:a:mission:m", "agent:a:mission:x", "agent:other", "psql"][..])
         .prop_map(|name| Principal {
             on_behalf_of: Some("app".to_owned()),
+            tenant: name.ends_with('m').then(|| "t".to_owned()),
+            scopes: vec!["users:read".to_owned()],
             ..Principal::asserted(name)
         })
 }

@@ -389,15 +389,19 @@ impl Gate {
             .collect();
         let reasons: Vec<Vec<ReasonView<'_>>> =
             batch.judged.iter().zip(&texts).map(|(judged, said)| views(judged, said)).collect();
+        // With the tenant, roles and scopes that were judged.
+        let whole: Vec<_> =
+            batch.judged.iter().map(|judged| judged.digest.policy.supplied(who)).collect();
         let entries: Vec<Entry<'_>> = batch
             .judged
             .iter()
             .zip(&reasons)
-            .map(|(judged, reasons)| Entry {
+            .zip(&whole)
+            .map(|((judged, reasons), whole)| Entry {
                 door: Door::Pg,
                 stage: judged.stage,
                 session,
-                principal: who,
+                principal: whole,
                 statement: batch.texts.get(judged.text.clone()).unwrap_or_default(),
                 facts: &judged.facts,
                 decision: judged.decision.outcome().as_str(),
@@ -442,8 +446,8 @@ fn views<'a>(judged: &'a Judged, said: &'a [(String, String)]) -> Vec<ReasonView
 /// Both or neither: one statement that is not allowed refuses the whole submission.
 fn both(first: Decision, second: Decision) -> Decision {
     match (first.is_allowed(), second.is_allowed()) {
-        (true, _) => second,
-        (false, true) => first,
+        (true, _) => second.with_other_risk(first.risk()),
+        (false, true) => first.with_other_risk(second.risk()),
         (false, false) => {
             let mut reasons = first.reasons().to_vec();
             for reason in second.reasons() {
@@ -451,7 +455,8 @@ fn both(first: Decision, second: Decision) -> Decision {
                     reasons.push(reason.clone());
                 }
             }
-            Decision::deny(first.policy(), reasons)
+            let risk = first.risk().max(second.risk());
+            Decision::deny(first.policy(), reasons).with_other_risk(risk)
         }
     }
 }

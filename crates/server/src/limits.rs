@@ -15,6 +15,8 @@ pub(crate) const FRAME_PREFIX_BYTES: usize = 8 * 1024;
 pub(crate) const OUT_HIGH_WATER_BYTES: usize = 64 * 1024;
 /// Longest stand-in error that is replaced. The server's own is about 120 bytes.
 pub(crate) const MAX_REPLACED_ERROR_BYTES: usize = 8 * 1024;
+/// Longest parameter value that is compared with a tenant or a limit.
+pub(crate) const MAX_BOUND_BYTES: usize = 256;
 /// Possible search paths of one session; beyond that its path counts as unknown.
 pub(crate) const MAX_SEARCH_PATHS: usize = 8;
 /// Statement text that a record is made of at most: all that a frame which is held can carry.

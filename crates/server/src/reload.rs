@@ -5,10 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policy::{Loaded, Policy};
+use policy::{Diagnostics, Loaded, Policy};
 use tokio::signal::unix::Signal;
 use tokio::time::interval;
 
@@ -36,13 +36,35 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, Error> {
             return Err(Error::PolicyUnreadable { path: path.to_owned(), source });
         }
     };
-    Policy::load(&path.display().to_string(), &text).map_err(Error::Policy)
+    checked(path, &text, &mut Named::new()).map_err(Error::Policy)
+}
+
+/// Files that a policy names, with their texts.
+type Named = Vec<(PathBuf, String)>;
+
+/// Checks a policy; a file that it names stands beside it.
+fn checked(path: &Path, text: &str, named: &mut Named) -> Result<Loaded, Diagnostics> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Policy::load_with(&path.display().to_string(), text, &mut |file| {
+        let file = folder.join(file);
+        let text = read(&file).map_err(|error| error.to_string())?;
+        named.push((file, text.clone()));
+        Ok(text)
+    })
+}
+
+/// Whether a file that the policy names is not as it was.
+fn has_changed(named: &Named) -> bool {
+    named.iter().any(|(file, text)| read(file).is_ok_and(|now| now != *text))
 }
 
 /// Watches the policy file and SIGHUP.
 pub(crate) async fn watch(shared: Arc<Shared>, mut hangup: Signal) {
     let path = shared.settings.policy_path.clone();
     let mut seen = read(&path).unwrap_or_default();
+    let mut named = Named::new();
+    // What is in force was checked at the start; this only learns which files it names.
+    let _in_force = checked(&path, &seen, &mut named).is_ok();
     let mut gone = false;
     let mut ticks = interval(POLICY_POLL);
     let mut drained = shared.tasks.drained();
@@ -66,16 +88,17 @@ pub(crate) async fn watch(shared: Arc<Shared>, mut hangup: Signal) {
         if std::mem::take(&mut gone) {
             tracing::info!(path = %path.display(), "the policy file is there again");
         }
-        if !asked && text == seen {
+        if !asked && text == seen && !has_changed(&named) {
             continue;
         }
-        install(&shared, &path, &text);
+        named.clear();
+        install(&shared, &path, &text, &mut named);
         seen = text;
     }
 }
 
-fn install(shared: &Shared, path: &Path, text: &str) {
-    match Policy::load(&path.display().to_string(), text) {
+fn install(shared: &Shared, path: &Path, text: &str, named: &mut Named) {
+    match checked(path, text, named) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 tracing::warn!(%warning, "policy warning");

@@ -12,7 +12,7 @@ use model::{Operation, SettingChange, SqlFacts, Unknown};
 use crate::context::{Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
 use crate::walk::{self, Environment};
-use crate::{limits, ops, parse, resolved as catalogued};
+use crate::{limits, ops, parse, resolved as catalogued, shape};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -173,26 +173,6 @@ impl Statement {
         Cow::Owned(facts)
     }
 
-    /// Adds how it is built; what runs later under a name is built the same way.
-    fn add_shape(&mut self, shape: Result<model::Shape, Unknown>) {
-        let own = shape.map_or_else(model::Fact::Unknown, model::Fact::Known);
-        self.facts.shape = match (&self.facts.shape, own) {
-            (model::Fact::Known(before), model::Fact::Known(mut shape)) => {
-                shape.absorb(before);
-                model::Fact::Known(shape)
-            }
-            (model::Fact::Unknown(why), _) => model::Fact::Unknown(*why),
-            (_, model::Fact::Unknown(why)) => model::Fact::Unknown(why),
-        };
-        for effect in &mut self.effects {
-            if let Effect::Prepare { facts, .. } | Effect::Declare { facts, .. } = effect {
-                let mut later = SqlFacts::clone(facts);
-                later.shape.clone_from(&self.facts.shape);
-                *facts = Arc::new(later);
-            }
-        }
-    }
-
     /// What runs under a name may change `search_path` too.
     fn admit_path_change(&mut self) {
         let tells = self.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_)));
@@ -272,9 +252,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         }
         let root = raw.stmt();
         let found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
-        let mut statement = resolved(root, found, &names, &paths.context(), &nodes_left);
-        let shape = crate::shape::of(root, text, &nodes_left);
-        statement.add_shape(shape);
+        let statement = resolved(root, found, &names, &paths.context(), &nodes_left);
         paths.stale |= statement.facts.may_define()
             || statement.effects.iter().any(|effect| matches!(effect, Effect::Temporary));
         remember(&mut names, &statement.effects);
@@ -285,17 +263,12 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
         statements.push(Statement { range, ..statement });
     }
-    if let Ok(count) = u32::try_from(statements.len())
-        && count > 1
-    {
-        for statement in &mut statements {
-            if let model::Fact::Known(shape) = &mut statement.facts.shape {
-                shape.statements = count;
-            }
-        }
-    }
     if statements.is_empty() {
         statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));
+    }
+    let (count, commented) = (statements.len(), shape::has_comment(text));
+    for statement in &mut statements {
+        shape::in_submission(&mut statement.facts.shape, count, commented);
     }
     Analysis { statements, error: None }
 }
@@ -311,8 +284,11 @@ fn resolved(
     let mut references = std::mem::take(&mut found.references);
     let mut effects = std::mem::take(&mut found.effects);
     let texts = std::mem::take(&mut found.texts);
+    let named = std::mem::take(&mut found.named);
     let operation = ops::operation(root).unwrap_or(Operation::Unknown);
     let mut facts = found.into_facts(operation, ops::transaction_step(root));
+    let hidden = shape::Hidden { texts: &texts, named: &named };
+    facts.shape = shape::of(&facts, root, hidden, context, nodes_left);
     catalogued::complete(&mut facts, root, &texts, context, nodes_left);
     hand_on(&mut effects, &facts);
     references.sort_unstable();
@@ -338,6 +314,7 @@ fn hand_on(effects: &mut [Effect], facts: &SqlFacts) {
             defined.columns.clone_from(&facts.columns);
             defined.calls.clone_from(&facts.calls);
             defined.tenants.clone_from(&facts.tenants);
+            defined.shape.clone_from(&facts.shape);
             *later = Arc::new(defined);
         }
     }

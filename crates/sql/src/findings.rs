@@ -3,8 +3,8 @@
 //! Invariant: once a fact is unknown it stays unknown, with the first cause.
 
 use model::{
-    Fact, FunctionUse, Operation, RelationUse, ServerAccess, SettingUse, SqlFacts, TransactionStep,
-    Unfiltered, Unknown,
+    Fact, FunctionUse, Operation, RelationName, RelationUse, ServerAccess, SettingUse, SqlFacts,
+    TransactionStep, Unfiltered, Unknown,
 };
 
 use crate::analysis::{Effect, NameRef};
@@ -72,6 +72,8 @@ pub(crate) struct Findings {
     pub(crate) effects: Vec<Effect>,
     /// SQL texts that it runs, or keeps to be run.
     pub(crate) texts: Vec<String>,
+    /// Relations that it names in a text.
+    pub(crate) named: Vec<RelationName>,
     /// The statement runs SQL text that one of its arguments holds.
     pub(crate) runs_text: bool,
     /// The statement changes `search_path` while it runs.
@@ -100,6 +102,7 @@ impl Findings {
         self.references.extend(inner.references);
         self.effects.extend(inner.effects);
         self.texts.extend(inner.texts);
+        self.named.extend(inner.named);
         self.runs_text |= inner.runs_text;
         self.moves_path |= inner.moves_path;
     }
@@ -115,6 +118,7 @@ impl Findings {
         self.settings.merge(inner.settings);
         self.references.extend(inner.references);
         self.texts.extend(inner.texts);
+        self.named.extend(inner.named);
     }
 
     /// The facts of a statement of kind `operation`.

@@ -32,3 +32,12 @@ pub const MAX_QUERY_DEPTH: u32 = 100;
 
 /// Most views behind views, and children of children, that are followed.
 pub const MAX_REACH: usize = 10_000;
+
+/// Deepest nesting of views that is looked into for what constrains them.
+pub const MAX_VIEW_DEPTH: usize = 32;
+
+/// Most uses of relations in one statement whose shape is kept.
+pub const MAX_REFERENCES: usize = 10_000;
+
+/// Most equalities of one statement that are kept.
+pub const MAX_EQUALITIES: usize = 2_000;

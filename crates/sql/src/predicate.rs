@@ -7,9 +7,11 @@
 use model::{Operation, Unfiltered, Unknown};
 
 use crate::children::each_child;
+use crate::cover::everything;
 use crate::limits::{MAX_PREDICATE_DEPTH, MAX_PREDICATE_NODES};
 use crate::parse::{Node, nodes, present, raw};
 use crate::resolve::strings;
+use crate::spelling;
 use crate::statements::written;
 use crate::value::{Value, compare, evaluate, same_column};
 use crate::walk::Walk;
@@ -143,7 +145,7 @@ pub(crate) fn truth(node: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32
         Node::BoolExpr(expression) => boolean(expression, &deeper),
         Node::BooleanTest(test) => boolean_test(test, &deeper),
         Node::NullTest(test) => null_test(test, target, depth),
-        Node::A_Expr(expression) => comparison(expression, depth),
+        Node::A_Expr(expression) => comparison(expression, target, depth),
         Node::SubLink(link) => sub_select(link, target, depth),
         Node::CaseExpr(case) => branches(case, &deeper),
         Node::CurrentOfExpr(_) => return Truth::Depends,
@@ -151,6 +153,9 @@ pub(crate) fn truth(node: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32
     };
     match folded {
         Truth::Depends if is_constant(node) => Truth::Constant,
+        Truth::Depends if matches!(node, Node::BoolExpr(_)) && everything(node, target) => {
+            Truth::True
+        }
         other => other,
     }
 }
@@ -160,7 +165,6 @@ fn boolean(expression: &nodes::BoolExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> T
     let parts = expression.args().iter().map(truth);
     match expression.boolop {
         Kind::AND_EXPR => parts.fold(Truth::True, Truth::and),
-        Kind::OR_EXPR if covers_null_and_not_null(expression) => Truth::True,
         Kind::OR_EXPR => parts.fold(Truth::False, Truth::or),
         _ => expression.args().first().map_or(Truth::Depends, |inner| negated(inner, truth, 0)),
     }
@@ -179,23 +183,6 @@ fn negated(node: Node<'_>, truth: &dyn Fn(Node<'_>) -> Truth, depth: u32) -> Tru
         Kind::OR_EXPR => parts().fold(Truth::True, Truth::and),
         _ => expression.args().first().map_or(Truth::Depends, truth),
     }
-}
-
-/// `c IS NULL OR c IS NOT NULL`.
-fn covers_null_and_not_null(expression: &nodes::BoolExpr) -> bool {
-    const MANY: usize = 16;
-    let tests = || {
-        expression
-            .args()
-            .iter()
-            .take(MANY)
-            .filter_map(|node| if let Node::NullTest(test) = node { Some(test) } else { None })
-    };
-    tests().any(|first| {
-        tests().any(|second| {
-            first.nulltesttype != second.nulltesttype && same_column(first.arg(), second.arg())
-        })
-    })
 }
 
 fn boolean_test(test: &nodes::BooleanTest, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth {
@@ -243,11 +230,20 @@ fn never_null(node: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
     of_target && matches!(*last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
 }
 
-fn comparison(expression: &nodes::A_Expr, depth: u32) -> Truth {
+fn comparison(expression: &nodes::A_Expr, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
     use raw::A_Expr_Kind as Kind;
     let names = strings(expression.name());
     let operator = names.last().copied().unwrap_or_default();
     let (left, right) = (expression.lexpr(), expression.rexpr());
+    let plain =
+        matches!(expression.kind, Kind::AEXPR_OP | Kind::AEXPR_DISTINCT | Kind::AEXPR_NOT_DISTINCT);
+    if plain && same_spelling(left, right, target) {
+        return match (expression.kind, operator) {
+            (Kind::AEXPR_DISTINCT, _) | (Kind::AEXPR_OP, "<>" | "!=" | "<" | ">") => Truth::False,
+            (Kind::AEXPR_NOT_DISTINCT, _) | (Kind::AEXPR_OP, "=" | "<=" | ">=") => Truth::True,
+            _ => Truth::Depends,
+        };
+    }
     match expression.kind {
         Kind::AEXPR_OP => operation(operator, left, right, depth),
         Kind::AEXPR_DISTINCT => distinct(left, right, depth).not(),
@@ -262,6 +258,13 @@ fn comparison(expression: &nodes::A_Expr, depth: u32) -> Truth {
         Kind::AEXPR_NOT_BETWEEN | Kind::AEXPR_NOT_BETWEEN_SYM => between(left, right, depth).not(),
         _ => Truth::Depends,
     }
+}
+
+/// Whether both sides are the same, and depend on the row: constants are folded.
+fn same_spelling(left: Node<'_>, right: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
+    spelling::of(left, target)
+        .is_some_and(|left| spelling::of(right, target).is_some_and(|right| left == right))
+        && !(is_constant(left) && is_constant(right))
 }
 
 fn operation(operator: &str, left: Node<'_>, right: Node<'_>, depth: u32) -> Truth {

@@ -85,6 +85,26 @@ fn literal_value(constant: ConstValue<'_>) -> Value<'_> {
     }
 }
 
+/// The number that a literal is, through casts.
+pub(crate) fn literal_number(node: Node<'_>) -> Option<f64> {
+    let Node::A_Const(constant) = literal::bare(node) else { return None };
+    if constant.isnull {
+        return None;
+    }
+    match constant.val().map(literal_value) {
+        Some(Value::Number(number)) => Some(number),
+        Some(
+            Value::Null
+            | Value::Bool(_)
+            | Value::Text(_)
+            | Value::Range { .. }
+            | Value::Unknown
+            | Value::TooDeep,
+        )
+        | None => None,
+    }
+}
+
 fn number<'a>(text: &str) -> Value<'a> {
     text.trim().parse().map_or(Value::Unknown, Value::Number)
 }

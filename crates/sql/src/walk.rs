@@ -279,7 +279,9 @@ impl<'a> Walk<'a, '_> {
             self.found.opaque(Unknown::TooComplex);
             return None;
         }
-        resolve::relation_in_text(text, &self.environment.context)
+        let relation = resolve::relation_in_text(text, &self.environment.context);
+        self.found.named.extend(relation.clone());
+        relation
     }
 
     /// `f.x`, where `f` is a function in FROM that gives a scalar, is PostgreSQL for `x(f)`.

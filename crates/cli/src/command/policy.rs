@@ -109,7 +109,11 @@ fn text(
     let style = surroundings.style;
     let diagnostics = found(checked);
     if !diagnostics.is_empty() {
-        writeln!(out, "{}", policy_file::render(diagnostics, &checked.text, style))?;
+        writeln!(
+            out,
+            "{}",
+            policy_file::render(diagnostics, (&checked.name, &checked.text), style)
+        )?;
     }
     match &checked.outcome {
         Ok(loaded) => {

@@ -4,6 +4,8 @@
 //! without a server. Every door that a test opens has its ledger verified when the test is over.
 
 #[cfg(test)]
+mod bound_tenants;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod check;
@@ -29,5 +31,7 @@ mod names;
 mod refusals;
 #[cfg(test)]
 mod startup;
+#[cfg(test)]
+mod tenants;
 #[cfg(test)]
 mod twins;

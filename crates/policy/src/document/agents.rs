@@ -89,14 +89,22 @@ fn agent(own: &Entries, profiles: &mut Profiles<'_>, report: &mut Report<'_>) ->
         columns: lists::columns(own, report),
         functions: lists::functions(own, report),
         tables: get(own, "tables").map(|_| table_set(own, "tables", report)),
-        tenant: get(own, "tenant")
-            .and_then(|(_, node)| word(node, "`tenant`", report))
-            .map(str::to_owned),
+        tenant: tenant(own, report),
         roles: detections::list(own, "roles", report),
         scopes: detections::list(own, "scopes", report),
         missions: missions(own, report),
         mode: mode(own, report),
     }
+}
+
+/// An empty tenant would be everybody's.
+fn tenant(own: &Entries, report: &mut Report<'_>) -> Option<String> {
+    let (key, node) = get(own, "tenant")?;
+    let text = word(node, "`tenant`", report)?;
+    if text.is_empty() {
+        report.error(key.at, "a tenant has a name".to_owned(), None);
+    }
+    Some(text.to_owned())
 }
 
 fn table_set(own: &Entries, key: &str, report: &mut Report<'_>) -> TableSet {

@@ -1,16 +1,42 @@
-//! The `detections`, `tenancy` and `risk` sections.
+//! The `detections` and `risk` sections.
 
-use super::read::{Entries, check_keys, entries, flag, get, tables, word, words};
+use super::Reader;
+use super::read::{Entries, check_keys, entries, flag, get, word, words};
 use super::report::Report;
-use super::tree::{Node, Value};
+use super::tree::{self, Node, Value};
 use crate::column::ColumnPattern;
-use crate::detections::{Detections, MAX_LIMIT, PII_NAMES, Scopes, Switch};
-use crate::table::TableSet;
+use crate::detections::{Detections, MAX_LIMIT, PII_NAMES, Switch};
 
-/// Reads `detections`: switches, or `templates` with switches inside.
-pub(super) fn read(section: Option<&Node>, report: &mut Report<'_>) -> Option<Detections> {
-    let node = section?;
-    let own = entries(node, "`detections`", report);
+/// Reads `detections`: switches, `templates` with switches inside, or a `file` that has either.
+pub(super) fn read(
+    section: Option<&Node>,
+    read: &mut Reader<'_>,
+    report: &mut Report<'_>,
+) -> Option<Detections> {
+    let own = entries(section?, "`detections`", report);
+    let Some((key, named)) = get(own, "file") else { return Some(switches(own, report)) };
+    if own.len() > 1 {
+        let help = "give either `file` or the switches".to_owned();
+        report.error(key.at, "`file` stands alone in `detections`".to_owned(), Some(help));
+    }
+    let file = word(named, "`file`", report)?;
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(why) => {
+            report.error(named.at, format!("cannot read `{file}`: {why}"), None);
+            return None;
+        }
+    };
+    let mut inner = Report::new(file);
+    let found = tree::parse(&text, &mut inner).map(|root| {
+        let own = entries(&root, "a file of detections", &mut inner);
+        switches(own, &mut inner)
+    });
+    report.absorb(inner);
+    found
+}
+
+fn switches(own: &Entries, report: &mut Report<'_>) -> Detections {
     let own = match get(own, "templates") {
         Some((_, inner)) if own.len() == 1 => entries(inner, "`templates`", report),
         Some(_) | None => own,
@@ -53,7 +79,7 @@ pub(super) fn read(section: Option<&Node>, report: &mut Report<'_>) -> Option<De
         }
         options(switch, inner, &mut detections, report);
     }
-    Some(detections)
+    detections
 }
 
 fn options(switch: Switch, own: &Entries, into: &mut Detections, report: &mut Report<'_>) {
@@ -84,36 +110,6 @@ fn options(switch: Switch, own: &Entries, into: &mut Detections, report: &mut Re
             }
         }
     }
-}
-
-/// Reads `tenancy`.
-pub(super) fn tenancy(section: Option<&Node>, report: &mut Report<'_>) -> Scopes {
-    let Some(node) = section else { return Scopes::default() };
-    let own = entries(node, "`tenancy`", report);
-    let known = ["column", "tenant_global_tables", "table_required_scope", "admin_role"];
-    check_keys(own, "`tenancy`", &known, &["enforce"], report);
-    let admin_role = match get(own, "admin_role") {
-        Some((_, node)) => word(node, "`admin_role`", report).unwrap_or_default().to_owned(),
-        None => "admin".to_owned(),
-    };
-    let text = |key: &str, report: &mut Report<'_>| {
-        let (_, node) = get(own, key)?;
-        word(node, &format!("`{key}`"), report).map(str::to_ascii_lowercase)
-    };
-    let column = text("column", report);
-    let global = match get(own, "tenant_global_tables") {
-        Some((_, node)) => TableSet::new(tables(node, "`tenant_global_tables`", report)),
-        None => TableSet::default(),
-    };
-    let mut scopes = Scopes { admin_role, column, global, ..Scopes::default() };
-    if let Some((_, node)) = get(own, "table_required_scope") {
-        for (key, node) in entries(node, "`table_required_scope`", report) {
-            if let Some(scope) = word(node, "a scope", report) {
-                scopes.required.insert(key.text.to_ascii_lowercase(), scope.to_owned());
-            }
-        }
-    }
-    scopes
 }
 
 /// Reads `risk.threshold`.

@@ -9,6 +9,7 @@ mod lists;
 mod profiles;
 mod read;
 mod report;
+mod tenancy;
 mod tree;
 
 use std::collections::HashMap;
@@ -19,10 +20,11 @@ use self::report::Report;
 use self::tree::Position;
 use crate::Diagnostics;
 use crate::agent::Agent;
-use crate::detections::{Detections, Scopes};
+use crate::detections::Detections;
 use crate::function::FunctionPattern;
 use crate::settings::{SettingGrants, is_setting_name};
 use crate::table::TableSet;
+use crate::tenancy::Tenancy;
 
 pub(crate) use self::agents::Unidentified;
 
@@ -54,6 +56,9 @@ pub(crate) enum Stance {
     Allow,
 }
 
+/// Gives the text of a file by the name that the document has for it, or says why not.
+pub(crate) type Reader<'r> = dyn FnMut(&str) -> Result<String, String> + 'r;
+
 /// What a document says.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -67,26 +72,32 @@ pub(crate) struct Document {
     pub(crate) unidentified_blocked_tables: TableSet,
     pub(crate) agents: HashMap<String, Agent>,
     pub(crate) detections: Option<Detections>,
-    pub(crate) scopes: Scopes,
+    pub(crate) tenancy: Option<Tenancy>,
     pub(crate) risk_threshold: Option<u32>,
 }
 
 /// Reads `text`; `file` names it in findings. `Ok` holds the warnings.
-pub(crate) fn load(file: &str, text: &str) -> Result<(Document, Diagnostics), Diagnostics> {
+///
+/// `read` gives the text of a file that the document names.
+pub(crate) fn load(
+    file: &str,
+    text: &str,
+    read: &mut Reader<'_>,
+) -> Result<(Document, Diagnostics), Diagnostics> {
     let mut report = Report::new(file);
     let Some(root) = tree::parse(text, &mut report) else {
         return Err(report.into_diagnostics());
     };
     let top = entries(&root, "a policy", &mut report);
     check_keys(top, "the policy", KEYS, LATER, &mut report);
-    let document = read_document(top, &mut report);
+    let document = read_document(top, read, &mut report);
     if report.has_errors() {
         return Err(report.into_diagnostics());
     }
     Ok((document, report.into_diagnostics()))
 }
 
-fn read_document(top: &Entries, report: &mut Report<'_>) -> Document {
+fn read_document(top: &Entries, read: &mut Reader<'_>, report: &mut Report<'_>) -> Document {
     check_version(top, report);
     let node = |key: &str| get(top, key).map(|(_, node)| node);
     let mut profiles = Profiles::read(node("profiles"), report);
@@ -105,8 +116,8 @@ fn read_document(top: &Entries, report: &mut Report<'_>) -> Document {
         unidentified,
         unidentified_blocked_tables,
         agents,
-        detections: detections::read(node("detections"), report),
-        scopes: detections::tenancy(node("tenancy"), report),
+        detections: detections::read(node("detections"), read, report),
+        tenancy: node("tenancy").map(|node| tenancy::read(node, report)),
         risk_threshold: detections::risk(node("risk"), report),
     };
     warn(top, &document, report);

@@ -34,6 +34,11 @@ impl<'a> Report<'a> {
         self.error(at, message, near.or_else(all));
     }
 
+    /// Takes over what was found in another file, which this one names.
+    pub(crate) fn absorb(&mut self, other: Report<'_>) {
+        self.found.extend(other.found);
+    }
+
     fn add(&mut self, severity: Severity, at: Position, message: String, help: Option<String>) {
         if self.is_full(severity) {
             return;

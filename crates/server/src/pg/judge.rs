@@ -11,13 +11,14 @@ use std::time::Instant;
 use audit::{LedgerFault, RecordId, Settled, SettledOutcome};
 use model::{Operation, Principal, SqlFacts, Stage, Unknown};
 use pgwire::{
-    BindHead, Change, ClientMessage, ClientTag, Definition, Effects, HEADER_BYTES, Header, Lookup,
-    NameKind, Outcome, Protocol, Refused, Settlement, Status, Submitted, UpstreamStep, UpstreamTag,
-    Violation, client_header, decode_client,
+    BindHead, BindValues, Change, ClientMessage, ClientTag, Definition, Effects, HEADER_BYTES,
+    Header, Lookup, NameKind, Outcome, Protocol, Refused, Settlement, Status, Submitted,
+    UpstreamStep, UpstreamTag, Violation, client_header, decode_client,
 };
 
 use policy::ReasonCode;
 
+use super::bound::{Bound, Types};
 use super::reading::Reading;
 use super::refusal::{Named, Refusal};
 use super::writer::Rest;
@@ -40,6 +41,10 @@ struct Source {
     facts: Option<Arc<SqlFacts>>,
     /// Of the reading under which they were found.
     epoch: u32,
+    /// What Parse said of its parameters.
+    types: Types,
+    /// A portal: the values that its parameters got.
+    bound: Bound,
 }
 
 /// What became of the beginning of the input.
@@ -100,6 +105,15 @@ pub(crate) struct Judge {
     refused: u32,
     /// When the message under judgement was here.
     received: Instant,
+}
+
+/// What is done with a name.
+#[derive(Debug, Clone, Copy)]
+enum Use<'v> {
+    /// A portal is made of it, with these values.
+    Bind(BindValues<'v>),
+    /// It runs.
+    Execute,
 }
 
 /// One judged message, before it is known whether it may pass.
@@ -219,7 +233,9 @@ impl Judge {
         };
         let done = match message {
             ClientMessage::Query(text) => self.on_query(frame, text, true),
-            ClientMessage::Parse { name, text, .. } => self.on_parse(frame, name, text, true),
+            ClientMessage::Parse { name, text, types } => {
+                self.on_parse(frame, (name, text), Some(types))
+            }
             ClientMessage::Bind(head) => self.on_bind(frame, head),
             ClientMessage::Describe(kind, name) => self.on_describe(frame, kind, name),
             ClientMessage::Execute(portal) => self.on_execute(frame, portal),
@@ -268,7 +284,9 @@ impl Judge {
         let before = self.protocol_refusals();
         let done = match decode_client(header.tag, body, false) {
             Ok(ClientMessage::Query(text)) => self.on_query(prefix, text, false),
-            Ok(ClientMessage::Parse { name, text, .. }) => self.on_parse(prefix, name, text, false),
+            Ok(ClientMessage::Parse { name, text, .. }) => {
+                self.on_parse(prefix, (name, text), None)
+            }
             Ok(ClientMessage::Bind(head)) => self.on_bind(prefix, head),
             Ok(ClientMessage::FunctionCall(oid)) => self.on_function_call(prefix, oid),
             Ok(
@@ -408,19 +426,27 @@ impl Judge {
         true
     }
 
-    fn on_parse(&mut self, frame: &[u8], name: &[u8], text: &[u8], whole: bool) -> bool {
+    /// `types` are those of a whole message; of a long one only the beginning is there.
+    fn on_parse(
+        &mut self,
+        frame: &[u8],
+        (name, text): (&[u8], &[u8]),
+        types: Option<&[u8]>,
+    ) -> bool {
         let place = if name.is_empty() { Refused::UnnamedParse } else { Refused::Extended };
         if let Some(refusal) = self.name_refusal(name) {
             self.refuse_message(place, Stage::Parse, refusal);
             return true;
         }
-        let source = if whole {
+        let source = if let Some(types) = types {
             let analysis = sql::analyze(text, &self.reading.context());
             Source {
                 text: Some(text.into()),
                 facts: complete(&analysis),
                 analysis: Some(analysis),
                 epoch: self.reading.epoch(),
+                types: Types::of(types),
+                bound: Bound::default(),
             }
         } else {
             facts_only(SqlFacts::unknown(Unknown::TooComplex), self.reading.epoch())
@@ -444,7 +470,7 @@ impl Judge {
         self.on_name(
             frame,
             (NameKind::Statement, head.statement),
-            Stage::Bind,
+            Use::Bind(head.values),
             |judge, prepared, ticket| {
                 judge.protocol.submitted(Submitted::Bind(head.portal, prepared), ticket);
             },
@@ -456,20 +482,15 @@ impl Judge {
             self.refuse_message(Refused::Extended, Stage::Execute, refusal);
             return true;
         }
-        self.on_name(
-            frame,
-            (NameKind::Portal, portal),
-            Stage::Execute,
-            |judge, prepared, ticket| {
-                let effects = match &prepared.0.analysis {
-                    Some(analysis) => judge.effects(analysis).into_iter().next(),
-                    None if prepared.0.text.is_none() => None,
-                    None => Some(forget()),
-                };
-                let effects = effects.unwrap_or(Effects::none());
-                judge.protocol.submitted(Submitted::Execute(effects), ticket);
-            },
-        )
+        self.on_name(frame, (NameKind::Portal, portal), Use::Execute, |judge, prepared, ticket| {
+            let effects = match &prepared.0.analysis {
+                Some(analysis) => judge.effects(analysis).into_iter().next(),
+                None if prepared.0.text.is_none() => None,
+                None => Some(forget()),
+            };
+            let effects = effects.unwrap_or(Effects::none());
+            judge.protocol.submitted(Submitted::Execute(effects), ticket);
+        })
     }
 
     /// Judges what a name stands for; one that stands for nothing is answered as the server would.
@@ -477,7 +498,7 @@ impl Judge {
         &mut self,
         frame: &[u8],
         (kind, name): (NameKind, &[u8]),
-        stage: Stage,
+        used: Use<'_>,
         then: impl FnOnce(&mut Self, Prepared, Option<u64>),
     ) -> bool {
         let (prepared, missing) = match self.protocol.lookup(kind, name) {
@@ -485,6 +506,10 @@ impl Judge {
             Lookup::Found(prepared) => (prepared.clone(), None),
             Lookup::Missing => (unresolved(), Some(missing(kind, name))),
             Lookup::Unknown => (unresolved(), None),
+        };
+        let (stage, prepared) = match used {
+            Use::Bind(values) => (Stage::Bind, self.bind_values(prepared, &values)),
+            Use::Execute => (Stage::Execute, prepared),
         };
         let Some(facts) = self.prepared_facts(&prepared) else { return false };
         let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
@@ -498,6 +523,20 @@ impl Judge {
             then(self, prepared, Some(ticket));
         }
         true
+    }
+
+    /// What a portal stands for: the statement with its values, as far as they decide.
+    fn bind_values(&self, prepared: Prepared, values: &BindValues<'_>) -> Prepared {
+        let Some(facts) = self.current(&prepared.0) else { return prepared };
+        let utf8 = self.reading.context().encoding == sql::Encoding::Utf8;
+        let bound = Bound::of(&facts, values, &prepared.0.types, utf8);
+        if bound.is_empty() {
+            return prepared;
+        }
+        let Source { text, analysis, facts, epoch, types, bound: _ } = &*prepared.0;
+        let (text, analysis, types) = (text.clone(), analysis.clone(), types.clone());
+        let facts = facts.as_ref().map(|facts| bound.apply(Arc::clone(facts)));
+        Prepared(Arc::new(Source { text, analysis, facts, epoch: *epoch, types, bound }))
     }
 
     fn on_describe(&mut self, frame: &[u8], kind: NameKind, name: &[u8]) -> bool {
@@ -594,7 +633,10 @@ impl Judge {
         }
         match &source.text {
             // The server plans again under the search path of the moment, so we read again.
-            Some(text) => complete(&sql::analyze(text, &self.reading.context())),
+            Some(text) => {
+                let facts = complete(&sql::analyze(text, &self.reading.context()));
+                facts.map(|facts| source.bound.apply(facts))
+            }
             None => source.facts.as_deref().map(|facts| Arc::new(facts.under_another_path())),
         }
     }
@@ -650,8 +692,7 @@ impl Judge {
 
     fn add_effect(&mut self, effect: &sql::Effect, effects: &mut Effects<Prepared>) {
         let define = |name: &str, facts: &Arc<SqlFacts>, holds, epoch| {
-            let source =
-                Source { text: None, analysis: None, facts: Some(Arc::clone(facts)), epoch };
+            let source = facts_only(SqlFacts::clone(facts), epoch);
             let value = Prepared(Arc::new(source));
             Change::Define(name.as_bytes().into(), Definition { value, holds })
         };
@@ -864,7 +905,8 @@ fn complete(analysis: &sql::Analysis) -> Option<Arc<SqlFacts>> {
 }
 
 fn facts_only(facts: SqlFacts, epoch: u32) -> Source {
-    Source { text: None, analysis: None, facts: Some(Arc::new(facts)), epoch }
+    let (facts, bound) = (Some(Arc::new(facts)), Bound::default());
+    Source { text: None, analysis: None, facts, epoch, types: Types::default(), bound }
 }
 
 fn unresolved() -> Prepared {

@@ -1,5 +1,6 @@
 //! The PostgreSQL door: listen, log in, judge.
 
+mod bound;
 mod cancel;
 mod judge;
 mod listener;

@@ -83,19 +83,26 @@ fn name_all(facts: &mut SqlFacts, columns: &[ColumnUse]) {
 
 /// A relation that every possible path finds in the same schema is in that schema.
 fn pin_relations(facts: &mut SqlFacts, catalog: &Catalog, paths: &[Vec<String>]) {
+    if let Fact::Known(shape) = &mut facts.shape {
+        shape.references.iter_mut().for_each(|one| pin(&mut one.relation, catalog, paths));
+    }
     let Fact::Known(relations) = &mut facts.relations else { return };
     for used in relations.iter_mut() {
-        let Schemas::Paths(_) = &used.relation.schemas else { continue };
-        let mut found = paths.iter().map(|path| lookup(catalog, path, &used.relation));
-        let first = found.next().flatten();
-        if let Some(first) = first
-            && found.all(|other| other.is_some_and(|other| other.oid == first.oid))
-        {
-            used.relation.schemas = Schemas::Named(first.schema.clone().into());
-        }
+        pin(&mut used.relation, catalog, paths);
     }
     relations.sort_unstable();
     relations.dedup();
+}
+
+fn pin(relation: &mut RelationName, catalog: &Catalog, paths: &[Vec<String>]) {
+    let Schemas::Paths(_) = &relation.schemas else { return };
+    let mut found = paths.iter().map(|path| lookup(catalog, path, relation));
+    let first = found.next().flatten();
+    if let Some(first) = first
+        && found.all(|other| other.is_some_and(|other| other.oid == first.oid))
+    {
+        relation.schemas = Schemas::Named(first.schema.clone().into());
+    }
 }
 
 fn lookup<'c>(
@@ -147,7 +154,7 @@ impl<'a> Bound<'a> {
     ) -> Resolved<()> {
         let mut resolver = Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
         resolver.statement(root)?;
-        self.tenants.extend(resolver.tenants());
+        self.tenants.extend(resolver.tenants(root)?);
         self.seen.append(&mut resolver.seen.take());
         let touched = resolver.touched;
         self.take(touched, path)?;
@@ -157,7 +164,7 @@ impl<'a> Bound<'a> {
                 let mut resolver =
                     Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
                 resolver.statement(raw.stmt())?;
-                self.tenants.extend(resolver.tenants());
+                self.tenants.extend(resolver.tenants(raw.stmt())?);
                 self.seen.append(&mut resolver.seen.take());
                 let touched = resolver.touched;
                 self.take(touched, path)?;
@@ -195,6 +202,7 @@ impl<'a> Bound<'a> {
                     relation: relation.name.clone().into(),
                     access: used.access,
                     has_column: true,
+                    kind: model::TenantType::Other,
                     bounds: Vec::new(),
                 });
             }

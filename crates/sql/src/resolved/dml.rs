@@ -8,7 +8,7 @@ use model::{Access, ColumnRole, Unknown};
 
 use super::from::{Place, item_of};
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
-use super::tenancy::{Binds, at, bound, references};
+use super::tenancy::{Binds, at, references};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
 use crate::catalog::Relation;
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
@@ -23,14 +23,12 @@ impl<'a> Resolver<'a> {
         let (relation, item) = self.target_item(insert.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
         let around = Rc::new(Namespace::default());
-        let width = match present(insert.select_stmt()) {
-            None => Some(0),
-            Some(source) => {
-                let outputs = self.query(source, None, ctes)?;
-                (!outputs.open).then_some(outputs.columns.len())
-            }
+        let outputs = match present(insert.select_stmt()) {
+            None => Outputs::default(),
+            Some(source) => self.query(source, None, ctes)?,
         };
-        self.inserted(insert, relation, item.reference);
+        let width = (!outputs.open).then_some(outputs.columns.len());
+        self.inserted(insert, relation, (item.reference, &outputs));
         if insert.cols().is_empty() {
             let count = width.unwrap_or(usize::MAX);
             for column in relation.columns.iter().take(count) {
@@ -78,16 +76,17 @@ impl<'a> Resolver<'a> {
             visible: false,
             rows: Rc::from([]),
             reference: None,
+            carries: Rc::from([]),
         };
         let both = Rc::new(Namespace { items: vec![item.clone(), excluded], outer: None });
         self.assignments(conflict.target_list(), relation, &both, ctes)?;
         if !conflict.target_list().is_empty() {
             // The row that is there already may be anybody's.
-            let reference = self.refer(relation, Access::Write);
+            let reference = self.refer(relation, Access::Write)?;
             let there = Item { reference, ..item.clone() };
             let there = Rc::new(Namespace { items: vec![there], outer: None });
             self.bound_by(conflict.where_clause(), &there, &Binds::All)?;
-            self.moved(conflict.target_list().iter(), relation);
+            self.moved(conflict.target_list().iter(), relation)?;
         }
         self.expression(conflict.where_clause(), &both, ctes, ColumnRole::Filter)
     }
@@ -107,7 +106,7 @@ impl<'a> Resolver<'a> {
         self.assignments(update.target_list(), relation, &namespace, ctes)?;
         self.expression(update.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(update.where_clause(), &namespace, &Binds::All)?;
-        self.moved(update.target_list().iter(), relation);
+        self.moved(update.target_list().iter(), relation)?;
         self.returning(update.returning_clause(), (relation, items), ctes)
     }
 
@@ -178,7 +177,7 @@ impl<'a> Resolver<'a> {
             }
             return Ok(());
         }
-        let reference = self.refer(relation, Access::Write);
+        let reference = self.refer(relation, Access::Write)?;
         let position = match self.tenant {
             Some(tenant) if when.target_list().is_empty() => {
                 relation.columns.iter().position(|column| *column.name == *tenant)
@@ -189,8 +188,8 @@ impl<'a> Resolver<'a> {
             None => None,
         };
         let value = position.and_then(|position| at(when.values().iter(), position));
-        if let Some(bound) = value.and_then(bound) {
-            self.bind(reference, bound);
+        if let Some(value) = value {
+            self.assigned(reference, value);
         }
         if when.target_list().is_empty() {
             for column in relation.columns.iter().take(when.values().len()) {
@@ -210,14 +209,13 @@ impl<'a> Resolver<'a> {
         &mut self,
         targets: impl Iterator<Item = &'a nodes::ResTarget>,
         relation: &'a Relation,
-    ) {
-        let Some(tenant) = self.tenant else { return };
+    ) -> Resolved<()> {
+        let Some(tenant) = self.tenant else { return Ok(()) };
         for target in targets.filter(|target| target.name() == Some(tenant)) {
-            let reference = self.refer(relation, Access::Write);
-            if let Some(bound) = bound(target.val()) {
-                self.bind(reference, bound);
-            }
+            let reference = self.refer(relation, Access::Write)?;
+            self.assigned(reference, target.val());
         }
+        Ok(())
     }
 
     /// New rows are whose the value of the column says, the same in each.
@@ -225,7 +223,7 @@ impl<'a> Resolver<'a> {
         &mut self,
         insert: &'a nodes::InsertStmt,
         relation: &'a Relation,
-        reference: Option<usize>,
+        (reference, outputs): (Option<usize>, &Outputs<'a>),
     ) {
         let Some(tenant) = self.tenant else { return };
         let position = if insert.cols().is_empty() {
@@ -238,19 +236,27 @@ impl<'a> Resolver<'a> {
         let (Some(position), Node::SelectStmt(select)) = (position, insert.select_stmt()) else {
             return;
         };
-        let mut bounds = std::collections::BTreeSet::new();
+        if select.values_lists().is_empty() {
+            // What it yields may be the column of a reference that is bound.
+            let output = outputs.columns.get(position).filter(|_| !outputs.open);
+            let from = output.map(|output| Rc::clone(&output.same)).unwrap_or_default();
+            if let (Some(to), [from]) = (reference, &*from)
+                && self.are_compared_alike(*from, to)
+            {
+                self.tenants.link(*from, to);
+            }
+        }
+        let mut values: Vec<Node<'a>> = Vec::new();
         for row in select.values_lists() {
             let Node::NodeList(row) = row else { return };
-            bounds.insert(at(row.iter(), position).and_then(bound));
+            let Some(value) = at(row.iter(), position) else { return };
+            values.push(value);
         }
         if select.values_lists().is_empty() && select.op == raw::SetOperation::SETOP_NONE {
-            let values = select.target_list().iter().map(nodes::ResTarget::val);
-            bounds.insert(at(values, position).and_then(bound));
+            let targets = select.target_list().iter().map(nodes::ResTarget::val);
+            values.extend(at(targets, position));
         }
-        let mut bounds = bounds.into_iter();
-        if let (Some(Some(only)), None) = (bounds.next(), bounds.next()) {
-            self.bind(reference, only);
-        }
+        self.assigned_alike(reference, &values);
     }
 
     fn assignments(
@@ -302,7 +308,7 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<(&'a Relation, Item<'a>)> {
         let var = var.ok_or(Unknown::UnknownStatement)?;
         let relation = self.relation(var)?;
-        let reference = self.refer(relation, Access::Write);
+        let reference = self.refer(relation, Access::Write)?;
         Ok((relation, Item { reference, ..item_of(relation, var) }))
     }
 
@@ -323,6 +329,7 @@ impl<'a> Resolver<'a> {
                 visible: false,
                 rows: Rc::from([relation]),
                 reference: None,
+                carries: Rc::from([]),
             });
         }
         let namespace = Rc::new(Namespace { items, outer: None });
@@ -340,5 +347,5 @@ impl<'a> Resolver<'a> {
 /// A relation's column names, without any use of them.
 fn names_of(relation: &Relation) -> Outputs<'_> {
     let columns = relation.columns.iter().map(|column| Output::named(&column.name)).collect();
-    Outputs { columns, open: false }
+    Outputs { columns, ..Outputs::default() }
 }

@@ -157,7 +157,7 @@ impl<'a> Resolver<'a> {
             return Err(Unknown::NotInCatalog);
         };
         match item.find(name) {
-            found @ (Found::Stored(..) | Found::Derived(_)) => self.use_found(found, role),
+            found @ (Found::Stored(..) | Found::Derived(..)) => self.use_found(found, role),
             Found::Perhaps => {
                 self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
                 Ok(())

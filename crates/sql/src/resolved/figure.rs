@@ -14,7 +14,7 @@ const NAMELESS: &str = "?column?";
 const MAX_STEPS: usize = 1_000;
 
 /// The name.
-pub(super) fn of(node: Node<'_>) -> &str {
+pub(crate) fn of(node: Node<'_>) -> &str {
     strongest(node).unwrap_or(NAMELESS)
 }
 

@@ -85,7 +85,7 @@ impl<'a> Resolver<'a> {
         }
         let relation = self.relation(var)?;
         self.used(relation.oid, Part::Any, ColumnRole::Output)?;
-        let reference = self.refer(relation, Access::Read);
+        let reference = self.refer(relation, Access::Read)?;
         Ok(Item { reference, ..item_of(relation, var) })
     }
 
@@ -128,7 +128,7 @@ impl<'a> Resolver<'a> {
 
     /// What a function in FROM yields, judged by every function that the name may mean.
     fn function_outputs(&self, call: Node<'a>, scalar: &'a str) -> Outputs<'a> {
-        let one = Outputs { columns: vec![Output::named(scalar)], open: false };
+        let one = Outputs { columns: vec![Output::named(scalar)], ..Outputs::default() };
         let Node::FuncCall(call) = call else { return one };
         let Some(written) = Qualified::of_list(call.funcname()) else { return one };
         let mut answer: Option<Vec<&'a str>> = None;
@@ -140,7 +140,7 @@ impl<'a> Resolver<'a> {
                 match self.row_of(function.returns) {
                     Some(relation) => relation.columns.iter().map(|column| &*column.name).collect(),
                     None if self.is_opaque_row(function.returns) => {
-                        return Outputs { columns: Vec::new(), open: true };
+                        return Outputs { open: true, ..Outputs::default() };
                     }
                     None => vec![scalar],
                 }
@@ -154,14 +154,15 @@ impl<'a> Resolver<'a> {
             match &answer {
                 None => answer = Some(names),
                 Some(before) if *before == names => {}
-                Some(_) => return Outputs { columns: Vec::new(), open: true },
+                Some(_) => return Outputs { open: true, ..Outputs::default() },
             }
         }
         match answer {
-            None => Outputs { columns: Vec::new(), open: true },
-            Some(names) => {
-                Outputs { columns: names.into_iter().map(Output::named).collect(), open: false }
-            }
+            None => Outputs { open: true, ..Outputs::default() },
+            Some(names) => Outputs {
+                columns: names.into_iter().map(Output::named).collect(),
+                ..Outputs::default()
+            },
         }
     }
 
@@ -251,32 +252,39 @@ impl<'a> Resolver<'a> {
             _ => Binds::Nothing,
         };
         let shared = Self::shared_columns(join, &left, &right);
-        let merged = self.merge(&shared, &left, &right)?;
-        let columns = joined(merged.clone(), &shared, &left, &right);
+        let mut merged = self.merge(&shared, &left, &right)?;
+        let (left_same, right_same) = (self.sames(&left, &shared), self.sames(&right, &shared));
+        let others = joined(&shared, &left, &right, self.tenant);
         let rows: Rc<[_]> =
             left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
         let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
         let inside = Rc::new(Namespace { items: items.clone(), outer: place.outer.clone() });
         self.expression(join.quals(), &inside, place.ctes, ColumnRole::Join)?;
         self.bound_by(join.quals(), &inside, &binds)?;
-        for output in &merged {
-            self.same_tenant(output, &inside, &binds);
-        }
+        self.same_tenants(&mut merged, join.jointype, (&left_same, &right_same), (&inside, &binds));
+        let mut columns = Outputs { columns: merged.clone(), ..Outputs::default() };
+        columns.open = others.open;
+        columns.columns.extend(others.columns);
         for item in &mut items {
             item.visible = false;
         }
         if let Some(alias) = join.join_using_alias().and_then(nodes::Alias::aliasname) {
             items.push(Item {
                 name: Some(alias),
-                columns: Columns::Derived(Rc::new(Outputs { columns: merged, open: false })),
+                columns: Columns::Derived(Rc::new(Outputs {
+                    columns: merged,
+                    ..Outputs::default()
+                })),
                 bare: false,
                 visible: false,
                 rows: Rc::from([]),
                 reference: None,
+                carries: Rc::from([]),
             });
         }
         if let Some(alias) = join.alias() {
             let outputs = columns.renamed(alias.colnames());
+            let carries = references(&items).into_iter().collect();
             return Ok(vec![Item {
                 name: alias.aliasname(),
                 columns: Columns::Derived(Rc::new(outputs)),
@@ -284,6 +292,7 @@ impl<'a> Resolver<'a> {
                 visible: true,
                 rows,
                 reference: None,
+                carries,
             }]);
         }
         items.push(Item {
@@ -293,22 +302,54 @@ impl<'a> Resolver<'a> {
             visible: true,
             rows,
             reference: None,
+            carries: Rc::from([]),
         });
         Ok(items)
     }
 
-    /// Columns that USING makes one are equal.
-    fn same_tenant(&mut self, output: &Output<'a>, namespace: &Namespace<'a>, binds: &Binds) {
-        if Some(output.name) != self.tenant {
-            return;
-        }
-        let targets = output.targets.iter().filter(|target| self.is_tenants(target.0, target.1));
-        let all: Vec<usize> = targets.filter_map(|target| target.2).collect();
-        for one in &all {
-            for other in all.iter().filter(|other| *other != one) {
-                self.linked(*one, *other, namespace, binds);
+    /// Columns that USING makes one are equal; the one that is left has the value of the side that
+    /// is always there.
+    fn same_tenants(
+        &mut self,
+        merged: &mut [Output<'a>],
+        kind: raw::JoinType::Type,
+        (left, right): (&[Vec<usize>], &[Vec<usize>]),
+        (namespace, binds): (&Namespace<'a>, &Binds),
+    ) {
+        for (output, (left, right)) in merged.iter_mut().zip(left.iter().zip(right)) {
+            for (one, other) in
+                left.iter().flat_map(|one| right.iter().map(move |other| (one, other)))
+            {
+                if self.are_compared_alike(*one, *other) && !self.has_own_equality(*one) {
+                    self.linked(*one, *other, namespace, binds);
+                    self.linked(*other, *one, namespace, binds);
+                }
             }
+            output.same = match kind {
+                raw::JoinType::JOIN_INNER => left.iter().chain(right).copied().collect(),
+                raw::JoinType::JOIN_LEFT => left.iter().copied().collect(),
+                raw::JoinType::JOIN_RIGHT => right.iter().copied().collect(),
+                _ => Rc::from([]),
+            };
         }
+    }
+
+    /// For each name, the references whose tenant column it is on one side of a join.
+    fn sames(&self, side: &[Item<'a>], names: &[&str]) -> Vec<Vec<usize>> {
+        if self.tenant.is_none() {
+            return vec![Vec::new(); names.len()];
+        }
+        let of = |name: &&str| {
+            let all: Vec<Output<'a>> = visible(side)
+                .flat_map(|item| item.outputs(self.tenant).columns)
+                .filter(|output| output.name == *name)
+                .collect();
+            match all.as_slice() {
+                [only] => only.same.to_vec(),
+                _ => Vec::new(),
+            }
+        };
+        names.iter().map(of).collect()
     }
 
     /// The names of USING or NATURAL.
@@ -320,9 +361,9 @@ impl<'a> Resolver<'a> {
         if !join.is_natural {
             return join.using_clause().iter().filter_map(nodes::String::sval).collect();
         }
-        let right: Vec<Outputs<'a>> = visible(right).map(Item::outputs).collect();
+        let right: Vec<Outputs<'a>> = visible(right).map(|item| item.outputs(None)).collect();
         visible(left)
-            .flat_map(|item| item.outputs().columns)
+            .flat_map(|item| item.outputs(None).columns)
             .map(|output| output.name)
             .filter(|name| right.iter().any(|side| side.columns.iter().any(|r| r.name == *name)))
             .collect()
@@ -338,7 +379,7 @@ impl<'a> Resolver<'a> {
         for name in shared {
             let mut targets = Vec::new();
             for side in [left, right] {
-                let columns = visible(side).flat_map(|item| item.outputs().columns);
+                let columns = visible(side).flat_map(|item| item.outputs(None).columns);
                 targets.extend(
                     columns.filter(|output| output.name == *name).flat_map(|o| o.targets.to_vec()),
                 );
@@ -346,7 +387,7 @@ impl<'a> Resolver<'a> {
             for (relation, number, _) in &targets {
                 self.used(*relation, Part::Column(*number), ColumnRole::Join)?;
             }
-            merged.push(Output { name, targets: Rc::from(targets) });
+            merged.push(Output { targets: Rc::from(targets), ..Output::named(name) });
         }
         Ok(merged)
     }
@@ -356,15 +397,16 @@ fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> 
     items.iter().filter(|item| item.visible)
 }
 
+/// The columns of a join but those of USING.
 fn joined<'a>(
-    merged: Vec<Output<'a>>,
     shared: &[&str],
     left: &[Item<'a>],
     right: &[Item<'a>],
+    tenant: Option<&str>,
 ) -> Outputs<'a> {
-    let mut outputs = Outputs { columns: merged, open: false };
+    let mut outputs = Outputs::default();
     for item in visible(left).chain(visible(right)) {
-        let found = item.outputs();
+        let found = item.outputs(tenant);
         outputs.open |= found.open;
         let own = found.columns.into_iter().filter(|output| !shared.contains(&output.name));
         outputs.columns.extend(own);
@@ -383,6 +425,7 @@ pub(super) fn item_of<'a>(relation: &'a Relation, var: &'a nodes::RangeVar) -> I
         visible: true,
         rows: Rc::from([relation]),
         reference: None,
+        carries: Rc::from([]),
     }
 }
 
@@ -395,6 +438,7 @@ fn derived<'a>(
         Some(alias) => outputs.renamed(alias.colnames()),
         None => outputs,
     };
+    let carries = Rc::clone(&outputs.carries);
     Item {
         name: alias.and_then(nodes::Alias::aliasname).or(name),
         columns: Columns::Derived(Rc::new(outputs)),
@@ -402,6 +446,7 @@ fn derived<'a>(
         visible: true,
         rows: Rc::from([]),
         reference: None,
+        carries,
     }
 }
 

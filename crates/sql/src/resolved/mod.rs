@@ -8,12 +8,13 @@
 mod bind;
 mod dml;
 mod expression;
-mod figure;
+pub(crate) mod figure;
 mod from;
 mod namespace;
 mod query;
 mod reach;
 mod tenancy;
+mod term;
 mod utility;
 
 use std::cell::{Cell, RefCell};
@@ -77,9 +78,7 @@ pub(crate) struct Resolver<'a> {
     pub(crate) seen: RefCell<BTreeSet<Oid>>,
     /// The column that says whose a row is, if anybody asks.
     tenant: Option<&'a str>,
-    references: Vec<tenancy::Reference<'a>>,
-    /// What bounds the first reference bounds the second.
-    links: Vec<(usize, usize)>,
+    tenants: tenancy::Tenants<'a>,
     ctes: Vec<namespace::Cte<'a>>,
     depth: u32,
     left: &'a Cell<usize>,
@@ -98,8 +97,7 @@ impl<'a> Resolver<'a> {
             touched: Touched::default(),
             seen: RefCell::new(BTreeSet::new()),
             tenant: None,
-            references: Vec::new(),
-            links: Vec::new(),
+            tenants: tenancy::Tenants::default(),
             ctes: Vec::new(),
             depth: 0,
             left,

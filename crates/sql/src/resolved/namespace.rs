@@ -18,6 +18,8 @@ pub(super) struct Output<'a> {
     pub(super) name: &'a str,
     /// The stored columns that it *is*, seen through joins only: a use of it is a use of them.
     pub(super) targets: Rc<[Target]>,
+    /// References whose tenant column it plainly is.
+    pub(super) same: Rc<[usize]>,
 }
 
 /// A stored column, and the reference that it is read through.
@@ -25,7 +27,7 @@ pub(super) type Target = (Oid, i16, Option<usize>);
 
 impl<'a> Output<'a> {
     pub(super) fn named(name: &'a str) -> Self {
-        Self { name, targets: Rc::from([]) }
+        Self { name, targets: Rc::from([]), same: Rc::from([]) }
     }
 }
 
@@ -35,6 +37,8 @@ pub(super) struct Outputs<'a> {
     pub(super) columns: Vec<Output<'a>>,
     /// There may be more, whose names are not known.
     pub(super) open: bool,
+    /// References that a condition on its rows filters as if it stood inside.
+    pub(super) carries: Rc<[usize]>,
 }
 
 impl<'a> Outputs<'a> {
@@ -69,6 +73,8 @@ pub(super) struct Item<'a> {
     pub(super) rows: Rc<[&'a Relation]>,
     /// The reference to a scoped relation that it is.
     pub(super) reference: Option<usize>,
+    /// References inside it that its rows stand or fall with.
+    pub(super) carries: Rc<[usize]>,
 }
 
 /// FROM items in scope, and what is around them.
@@ -95,8 +101,9 @@ pub(super) struct Cte<'a> {
 pub(super) enum Found<'a> {
     /// A column of a stored relation.
     Stored(&'a Relation, i16, Option<usize>),
-    /// A column of something derived; these stored columns are the same.
-    Derived(Rc<[Target]>),
+    /// A column of something derived: the stored columns that are the same, and the references
+    /// whose tenant column it is.
+    Derived(Rc<[Target]>, Rc<[usize]>),
     /// Nowhere, though an item may have more columns than are known.
     Perhaps,
     /// Nowhere.
@@ -109,7 +116,9 @@ impl<'a> Item<'a> {
             Columns::Stored(relation, renamed) => stored(relation, renamed, name, self.reference),
             Columns::Derived(outputs) => {
                 match outputs.columns.iter().find(|output| output.name == name) {
-                    Some(output) => Found::Derived(Rc::clone(&output.targets)),
+                    Some(output) => {
+                        Found::Derived(Rc::clone(&output.targets), Rc::clone(&output.same))
+                    }
                     None if outputs.open => Found::Perhaps,
                     None => Found::Not,
                 }
@@ -117,16 +126,20 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Its columns, in order, as outputs.
-    pub(super) fn outputs(&self) -> Outputs<'a> {
+    /// Its columns, in order, as outputs; `tenant` is the tenant's column.
+    pub(super) fn outputs(&self, tenant: Option<&str>) -> Outputs<'a> {
         match &self.columns {
             Columns::Stored(relation, renamed) => {
                 let names = renamed.iter().copied().map(Some).chain(std::iter::repeat(None));
                 let columns = relation.columns.iter().zip(names).map(|(column, renamed)| Output {
                     name: renamed.unwrap_or(&column.name),
                     targets: Rc::from([(relation.oid, column.number, self.reference)]),
+                    same: match self.reference {
+                        Some(reference) if tenant == Some(&*column.name) => Rc::from([reference]),
+                        Some(_) | None => Rc::from([]),
+                    },
                 });
-                Outputs { columns: columns.collect(), open: false }
+                Outputs { columns: columns.collect(), ..Outputs::default() }
             }
             Columns::Derived(outputs) => Outputs::clone(outputs),
         }
@@ -191,7 +204,7 @@ impl<'a> Namespace<'a> {
                 match item.find(name) {
                     Found::Not => {}
                     Found::Perhaps => perhaps = true,
-                    hit @ (Found::Stored(..) | Found::Derived(_)) => found.push(hit),
+                    hit @ (Found::Stored(..) | Found::Derived(..)) => found.push(hit),
                 }
             }
             if !found.is_empty() {
@@ -206,7 +219,7 @@ impl<'a> Namespace<'a> {
         self.items
             .iter()
             .filter(|item| item.visible)
-            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(_)))
+            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(..)))
     }
 }
 
@@ -227,7 +240,7 @@ impl<'a> Resolver<'a> {
             Found::Stored(relation, number, _) => {
                 self.used(relation.oid, Part::Column(number), role)
             }
-            Found::Derived(targets) => {
+            Found::Derived(targets, _) => {
                 for (relation, number, _) in targets.iter() {
                     self.used(*relation, Part::Column(*number), role)?;
                 }
@@ -247,9 +260,9 @@ impl<'a> Resolver<'a> {
 
     /// All columns of an item, as `*` reads them.
     pub(super) fn use_all(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<Outputs<'a>> {
-        let outputs = item.outputs();
+        let outputs = item.outputs(self.tenant);
         for output in &outputs.columns {
-            self.use_found(Found::Derived(Rc::clone(&output.targets)), role)?;
+            self.use_found(Found::Derived(Rc::clone(&output.targets), Rc::from([])), role)?;
         }
         Ok(outputs)
     }

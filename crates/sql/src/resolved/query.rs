@@ -9,7 +9,7 @@ use model::{ColumnRole, Unknown};
 
 use super::from::Place;
 use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
-use super::tenancy::Binds;
+use super::tenancy::{Binds, references};
 use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
 use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
@@ -53,12 +53,13 @@ impl<'a> Resolver<'a> {
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
         let mut waiting = vec![(select, ctes)];
-        let mut first = None;
+        let (mut first, mut branches) = (None, 0_usize);
         while let Some((select, ctes)) = waiting.pop() {
             self.spend(1)?;
             let ctes = self.with(select.with_clause(), ctes)?;
             if select.op == raw::SetOperation::SETOP_NONE {
                 let outputs = self.branch(select, outer.cloned(), ctes)?;
+                branches += 1;
                 first.get_or_insert(outputs);
                 continue;
             }
@@ -68,7 +69,13 @@ impl<'a> Resolver<'a> {
             waiting.extend(select.rarg().map(|branch| (branch, ctes)));
             waiting.extend(select.larg().map(|branch| (branch, ctes)));
         }
-        Ok(first.unwrap_or_default())
+        let mut outputs: Outputs<'a> = first.unwrap_or_default();
+        if branches > 1 {
+            // The other branches' columns are others.
+            outputs.carries = Rc::from([]);
+            outputs.columns.iter_mut().for_each(|output| output.same = Rc::from([]));
+        }
+        Ok(outputs)
     }
 
     /// The names that WITH brings, seen by what follows.
@@ -131,6 +138,8 @@ impl<'a> Resolver<'a> {
         };
         let scope = self.with(select.with_clause(), scope)?;
         let outputs = self.query(Node::SelectStmt(left), None, scope)?;
+        let mut outputs = outputs;
+        outputs.columns.iter_mut().for_each(|output| output.same = Rc::from([]));
         let inside = self.add_cte(cte, named(cte, outputs.clone()), scope);
         self.query(Node::SelectStmt(right), None, inside)?;
         Ok(outputs)
@@ -200,7 +209,7 @@ impl<'a> Resolver<'a> {
         let mut place = Place { outer: outer.clone(), ctes, left: Vec::new() };
         self.sources(select.from_clause(), &mut place)?;
         let namespace = Rc::new(Namespace { items: place.left, outer });
-        let (outputs, captured) =
+        let (mut outputs, captured) =
             self.targets(select.target_list(), &namespace, ctes, capturing.is_some())?;
         self.expression(select.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(select.where_clause(), &namespace, &Binds::All)?;
@@ -218,6 +227,9 @@ impl<'a> Resolver<'a> {
             self.locked(select, &namespace)?;
         }
         self.outputs = capturing.map(|before| united(before, captured));
+        if self.tenant.is_some() && is_transparent(select) {
+            outputs.carries = references(&namespace.items).into_iter().collect();
+        }
         Ok(outputs)
     }
 
@@ -238,7 +250,7 @@ impl<'a> Resolver<'a> {
         self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
         self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
         let columns = (0..width).map(|at| Output::named(value_name(at))).collect();
-        Ok(Outputs { columns, open: width > VALUE_NAMES.len() })
+        Ok(Outputs { columns, open: width > VALUE_NAMES.len(), ..Outputs::default() })
     }
 
     /// A target list or RETURNING: what it yields, and if asked for, the uses of each column.
@@ -295,10 +307,15 @@ impl<'a> Resolver<'a> {
             && matches!(indirection.indirection().iter().next_back(), Some(Node::A_Star(_)))
         {
             // The fields of a composite value: names that only its type knows.
-            return Ok(Outputs { columns: Vec::new(), open: true });
+            return Ok(Outputs { open: true, ..Outputs::default() });
         }
         let name = target.name().unwrap_or_else(|| figure::of(target.val()));
-        Ok(Outputs { columns: vec![Output::named(name)], open: false })
+        let same = if let Node::ColumnRef(column) = target.val() {
+            Rc::from(self.tenant_column(column, namespace))
+        } else {
+            Rc::from([])
+        };
+        Ok(Outputs { columns: vec![Output { same, ..Output::named(name) }], ..Outputs::default() })
     }
 
     /// `*` and `t.*`.
@@ -405,6 +422,8 @@ impl<'a> Resolver<'a> {
 /// A CTE's columns: renamed by its list, and with what SEARCH and CYCLE add.
 fn named<'a>(cte: &'a nodes::CommonTableExpr, outputs: Outputs<'a>) -> Outputs<'a> {
     let mut outputs = outputs.renamed(cte.aliascolnames());
+    // Who reads it later cannot filter it for everybody.
+    outputs.carries = Rc::from([]);
     for output in &mut outputs.columns {
         output.targets = Rc::from([]);
     }
@@ -426,6 +445,31 @@ fn united(mut left: Vec<BTreeSet<Use>>, right: Vec<BTreeSet<Use>>) -> Vec<BTreeS
         }
     }
     left
+}
+
+/// Whether a condition on its columns may as well stand inside: each row of it comes from its own
+/// rows alone.
+fn is_transparent(select: &nodes::SelectStmt) -> bool {
+    select.group_clause().is_empty()
+        && select.distinct_clause().is_empty()
+        && select.window_clause().is_empty()
+        && select.locking_clause().is_empty()
+        && matches!(select.having_clause(), Node::None)
+        && matches!(select.limit_count(), Node::None)
+        && matches!(select.limit_offset(), Node::None)
+        && !select.target_list().iter().any(|target| calls_over(target.val()))
+}
+
+/// A window looks at other rows.
+fn calls_over(node: Node<'_>) -> bool {
+    let mut stack = vec![node];
+    while let Some(node) = stack.pop() {
+        if matches!(node, Node::WindowDef(_)) {
+            return true;
+        }
+        each_child(node, &mut |child| stack.push(child));
+    }
+    false
 }
 
 /// A key that is one unqualified name.

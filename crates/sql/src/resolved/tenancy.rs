@@ -1,21 +1,22 @@
-//! Which tenant each reference to a scoped relation is bound to: by constants in conjuncts, and by
-//! equality with what is bound.
+//! Which tenant each reference to a scoped relation is bound to: by constants, parameters and the
+//! session's setting, and by equality with what is bound.
 //!
 //! Invariants: a bound holds for every row of the reference that can influence the result. An equality
 //! in ON of an outer join binds the side that may be missing, never the preserved one; one in a
 //! sub-select binds the sub-select, never what is outside.
 
-use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Access, TenantBound, TenantUse};
+use model::{Access, TenantBound, TenantType, TenantUse, Unknown};
 
 use super::namespace::{Found, Item, Namespace};
+use super::term::{Term, plain_value};
 use super::{Resolved, Resolver};
 use crate::catalog::{Oid, Relation};
-use crate::parse::{Node, nodes, raw};
-use crate::resolve::{strings, type_names};
-use crate::value::{Value, evaluate};
+use crate::children::each_child;
+use crate::limits::MAX_VIEW_DEPTH;
+use crate::parse::{self, Node};
+use crate::resolve::strings;
 
 /// One reference to a relation that has the tenant's column.
 #[derive(Debug)]
@@ -23,6 +24,25 @@ pub(super) struct Reference<'a> {
     relation: &'a Relation,
     access: Access,
     bounds: BTreeSet<TenantBound>,
+}
+
+impl Tenants<'_> {
+    /// What bounds `from` bounds `to`.
+    pub(super) fn link(&mut self, from: usize, to: usize) {
+        self.links.push((from, to));
+    }
+}
+
+/// What tenancy knows of one resolution.
+#[derive(Debug, Default)]
+pub(super) struct Tenants<'a> {
+    references: Vec<Reference<'a>>,
+    /// What bounds the first reference bounds the second.
+    links: Vec<(usize, usize)>,
+    /// Places of parameters that stand for the tenant's column, with its type.
+    places: BTreeMap<u32, BTreeSet<(i32, Oid)>>,
+    /// Views inside views.
+    depth: usize,
 }
 
 /// Which references a condition binds.
@@ -36,111 +56,87 @@ pub(super) enum Binds {
     Nothing,
 }
 
+/// What a reference is bound by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum By {
+    /// A value.
+    Value(TenantBound),
+    /// The same value as another reference.
+    Reference(usize),
+}
+
 impl<'a> Resolver<'a> {
     /// Notes a reference, if the relation has the column.
-    pub(super) fn refer(&mut self, relation: &'a Relation, access: Access) -> Option<usize> {
-        let column = self.tenant?;
-        if holds_values(relation) {
-            self.references.push(Reference { relation, access, bounds: BTreeSet::new() });
-            return None;
-        }
+    pub(super) fn refer(
+        &mut self,
+        relation: &'a Relation,
+        access: Access,
+    ) -> Resolved<Option<usize>> {
+        let Some(column) = self.tenant else { return Ok(None) };
         let scoped = relation.columns.iter().any(|own| *own.name == *column);
         // A view without the column hides what it reads.
-        let hides = relation.definition.is_some();
+        let hides = relation.definition.is_some() || holds_values(relation);
         if !scoped && !hides {
-            return None;
+            return Ok(None);
         }
-        self.references.push(Reference { relation, access, bounds: BTreeSet::new() });
-        scoped.then(|| self.references.len() - 1)
+        let bounds = match relation.definition.as_deref() {
+            Some(text) if access == Access::Read => self.inside(text)?,
+            Some(_) | None => BTreeSet::new(),
+        };
+        self.tenants.references.push(Reference { relation, access, bounds });
+        Ok(scoped.then(|| self.tenants.references.len() - 1))
+    }
+
+    /// What binds everything that a view reads: then the view constrains itself.
+    fn inside(&self, text: &str) -> Resolved<BTreeSet<TenantBound>> {
+        if self.tenants.depth >= MAX_VIEW_DEPTH {
+            return Err(Unknown::TooComplex);
+        }
+        let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+        let mut common: Option<BTreeSet<TenantBound>> = None;
+        for raw in tree.statements() {
+            let mut resolver = Resolver::new(self.catalog, &[], self.left).with_tenant(self.tenant);
+            resolver.tenants.depth = self.tenants.depth + 1;
+            resolver.statement(raw.stmt())?;
+            for one in resolver.tenants(raw.stmt())? {
+                let own: BTreeSet<TenantBound> = one.bounds.into_iter().collect();
+                common = Some(match common {
+                    None => own,
+                    Some(before) => before.intersection(&own).cloned().collect(),
+                });
+            }
+        }
+        Ok(common.unwrap_or_default())
     }
 
     /// Binds one reference to a bound.
     pub(super) fn bind(&mut self, reference: Option<usize>, bound: TenantBound) {
-        if let Some(reference) = reference.and_then(|index| self.references.get_mut(index)) {
+        let found = reference.and_then(|index| self.tenants.references.get_mut(index));
+        if let Some(reference) = found {
             reference.bounds.insert(bound);
         }
     }
 
-    /// Reads a condition's conjuncts.
+    /// Reads what a condition implies.
     pub(super) fn bound_by(
         &mut self,
         condition: Node<'a>,
-        namespace: &Rc<Namespace<'a>>,
+        namespace: &Namespace<'a>,
         binds: &Binds,
     ) -> Resolved<()> {
         if self.tenant.is_none() || matches!(binds, Binds::Nothing) {
             return Ok(());
         }
-        let mut stack = vec![condition];
-        while let Some(node) = stack.pop() {
-            self.spend(1)?;
-            if let Node::BoolExpr(expression) = node
-                && expression.boolop == raw::BoolExprType::AND_EXPR
-            {
-                stack.extend(expression.args());
-            } else if let Node::A_Expr(expression) = node {
-                self.equality(expression, namespace, binds);
+        for (to, by) in self.implied(condition, namespace)? {
+            if !may_bind(to, namespace, binds) {
+                continue;
+            }
+            match by {
+                By::Value(bound) => self.bind(Some(to), bound),
+                By::Reference(from) => self.tenants.links.push((from, to)),
             }
         }
         Ok(())
-    }
-
-    fn equality(
-        &mut self,
-        expression: &'a nodes::A_Expr,
-        namespace: &Rc<Namespace<'a>>,
-        binds: &Binds,
-    ) {
-        use raw::A_Expr_Kind as Kind;
-        if !matches!(strings(expression.name()).as_slice(), ["="] | ["pg_catalog", "="]) {
-            return;
-        }
-        let right = match expression.kind {
-            Kind::AEXPR_OP | Kind::AEXPR_NOT_DISTINCT => expression.rexpr(),
-            Kind::AEXPR_IN | Kind::AEXPR_OP_ANY => match single(expression.rexpr()) {
-                Some(only) => only,
-                None => return,
-            },
-            Kind::AEXPR_OP_ALL
-            | Kind::AEXPR_DISTINCT
-            | Kind::AEXPR_NULLIF
-            | Kind::AEXPR_LIKE
-            | Kind::AEXPR_ILIKE
-            | Kind::AEXPR_SIMILAR
-            | Kind::AEXPR_BETWEEN
-            | Kind::AEXPR_NOT_BETWEEN
-            | Kind::AEXPR_BETWEEN_SYM
-            | Kind::AEXPR_NOT_BETWEEN_SYM
-            | 14.. => return,
-        };
-        let left = expression.lexpr();
-        let (mine, theirs) = (self.scoped(left, namespace), self.scoped(right, namespace));
-        match (mine.is_empty(), theirs.is_empty()) {
-            (false, true) => self.constant(&mine, right, namespace, binds),
-            (true, false) => self.constant(&theirs, left, namespace, binds),
-            (false, false) => {
-                for one in &mine {
-                    for other in &theirs {
-                        self.linked(*one, *other, namespace, binds);
-                        self.linked(*other, *one, namespace, binds);
-                    }
-                }
-            }
-            (true, true) => {}
-        }
-    }
-
-    fn constant(
-        &mut self,
-        references: &[usize],
-        value: Node<'a>,
-        namespace: &Namespace<'a>,
-        binds: &Binds,
-    ) {
-        let Some(bound) = bound(value) else { return };
-        for reference in references.iter().filter(|one| may_bind(**one, namespace, binds)) {
-            self.bind(Some(*reference), bound.clone());
-        }
     }
 
     /// What bounds `from` bounds `to`, if `to` may be bound here.
@@ -152,8 +148,88 @@ impl<'a> Resolver<'a> {
         binds: &Binds,
     ) {
         if may_bind(to, namespace, binds) {
-            self.links.push((from, to));
+            self.tenants.links.push((from, to));
         }
+    }
+
+    /// Binds a reference to the value that its rows get.
+    pub(super) fn assigned(&mut self, reference: Option<usize>, value: Node<'a>) {
+        let Some(index) = reference else { return };
+        if let Some(Term::Value(bound, place)) = plain_value(value) {
+            self.placed(index, &bound, place);
+            self.bind(reference, bound);
+        }
+    }
+
+    /// Binds a reference to the value that each of its rows gets, if it is the same.
+    pub(super) fn assigned_alike(&mut self, reference: Option<usize>, values: &[Node<'a>]) {
+        let Some(index) = reference else { return };
+        let mut all = values.iter().map(|value| plain_value(*value));
+        let Some(Some(Term::Value(first, place))) = all.next() else { return };
+        let mut places = vec![place];
+        for other in all {
+            match other {
+                Some(Term::Value(bound, place)) if bound == first => places.push(place),
+                Some(_) | None => return,
+            }
+        }
+        for place in places {
+            self.placed(index, &first, place);
+        }
+        self.bind(reference, first);
+    }
+
+    /// Notes that a parameter stands for the tenant's column of a reference.
+    pub(super) fn placed(&mut self, reference: usize, bound: &TenantBound, place: Option<i32>) {
+        let kind = self.tenants.references.get(reference).map(|one| self.type_of(one.relation));
+        if let (TenantBound::Parameter { number, .. }, Some(place), Some(kind)) =
+            (bound, place, kind)
+        {
+            self.tenants.places.entry(*number).or_default().insert((place, kind));
+        }
+    }
+
+    /// The type of the tenant's column.
+    fn type_of(&self, relation: &Relation) -> Oid {
+        let column = relation.columns.iter().find(|own| Some(&*own.name) == self.tenant);
+        column.map_or(0, |column| column.type_oid)
+    }
+
+    /// The type of a reference's tenant column.
+    pub(super) fn tenant_type(&self, reference: usize) -> TenantType {
+        let found = self.tenants.references.get(reference);
+        found.map_or(TenantType::Other, |one| self.compared(one.relation))
+    }
+
+    fn compared(&self, relation: &Relation) -> TenantType {
+        let found = self.catalog.type_by_oid(self.type_of(relation));
+        match found.filter(|one| &*one.schema == "pg_catalog").map(|one| &*one.name) {
+            Some("text" | "varchar") => TenantType::Text,
+            Some("bpchar") => TenantType::Padded,
+            Some("int2" | "int4" | "int8") => TenantType::Integer,
+            Some("uuid") => TenantType::Uuid,
+            Some(_) | None => TenantType::Other,
+        }
+    }
+
+    /// Whether the tenant columns of two references tell the same values apart.
+    pub(super) fn are_compared_alike(&self, one: usize, other: usize) -> bool {
+        let of = |index: usize| {
+            self.tenants.references.get(index).map(|found| self.type_of(found.relation))
+        };
+        let kind = self.tenant_type(one);
+        let known = matches!(kind, TenantType::Text | TenantType::Integer | TenantType::Uuid);
+        kind == self.tenant_type(other) && (known || of(one) == of(other))
+    }
+
+    /// Whether `=` may be an operator of somebody else for a type.
+    pub(super) fn has_own_equality(&self, reference: usize) -> bool {
+        let Some(found) = self.tenants.references.get(reference) else { return true };
+        let kind = self.type_of(found.relation);
+        self.path.iter().filter(|schema| *schema != "pg_catalog").any(|schema| {
+            let mut all = self.catalog.operators(schema, "=");
+            all.any(|own| own.left == kind || own.right == kind)
+        })
     }
 
     /// Whether a stored column is the tenant's.
@@ -163,29 +239,10 @@ impl<'a> Resolver<'a> {
         columns.any(|own| own.number == number && Some(&*own.name) == self.tenant)
     }
 
-    /// The references whose tenant column an expression is.
-    ///
-    /// A cast may shorten what it is given, and a collation may make different values equal.
-    pub(super) fn scoped(&self, node: Node<'a>, namespace: &Namespace<'a>) -> Vec<usize> {
-        let Node::ColumnRef(column) = node else { return Vec::new() };
-        let names = strings(column.fields());
-        if names.len() < column.fields().len() || names.last().copied() != self.tenant {
-            return Vec::new();
-        }
-        let found = match names.as_slice() {
-            [name] => namespace.column(name).0,
-            [table, name] => {
-                namespace.item(None, table).map(|item| item.find(name)).into_iter().collect()
-            }
-            [.., schema, table, name] => namespace
-                .item(Some(schema), table)
-                .map(|item| item.find(name))
-                .into_iter()
-                .collect(),
-            [] => Vec::new(),
-        };
+    /// The references whose tenant column what was found is.
+    pub(super) fn same_column(&self, found: &[Found<'a>]) -> Vec<usize> {
         // An ambiguous name is an error of the server.
-        let [found] = found.as_slice() else { return Vec::new() };
+        let [found] = found else { return Vec::new() };
         match found {
             // A list of aliases may call another column so.
             Found::Stored(relation, number, reference)
@@ -193,18 +250,20 @@ impl<'a> Resolver<'a> {
             {
                 reference.iter().copied().collect()
             }
-            // What a sub-select calls so may be anything.
-            Found::Stored(..) | Found::Derived(_) | Found::Perhaps | Found::Not => Vec::new(),
+            Found::Derived(_, same) => same.to_vec(),
+            Found::Stored(..) | Found::Perhaps | Found::Not => Vec::new(),
         }
     }
 
-    /// Every reference, with all that binds it.
-    pub(super) fn tenants(&mut self) -> Vec<TenantUse> {
-        for _ in 0..self.references.len() {
+    /// Every reference of the statement `root`, with all that binds it.
+    pub(super) fn tenants(&mut self, root: Node<'a>) -> Resolved<Vec<TenantUse>> {
+        for _ in 0..self.tenants.references.len() {
+            self.spend(self.tenants.links.len())?;
             let mut changed = false;
-            for (from, to) in &self.links {
-                let bounds = self.references.get(*from).map(|from| from.bounds.clone());
-                if let (Some(bounds), Some(to)) = (bounds, self.references.get_mut(*to)) {
+            for (from, to) in &self.tenants.links {
+                let references = &mut self.tenants.references;
+                let bounds = references.get(*from).map(|from| from.bounds.clone());
+                if let (Some(bounds), Some(to)) = (bounds, references.get_mut(*to)) {
                     let before = to.bounds.len();
                     to.bounds.extend(bounds);
                     changed |= to.bounds.len() != before;
@@ -214,14 +273,53 @@ impl<'a> Resolver<'a> {
                 break;
             }
         }
-        let uses = self.references.iter().map(|reference| TenantUse {
+        let typed = self.typed(root)?;
+        let uses = self.tenants.references.iter().map(|reference| TenantUse {
             schema: reference.relation.schema.clone().into(),
             relation: reference.relation.name.clone().into(),
             access: reference.access,
             has_column: shows(reference.relation, self.tenant.unwrap_or_default()),
-            bounds: reference.bounds.iter().cloned().collect(),
+            kind: self.compared(reference.relation),
+            bounds: reference.bounds.iter().map(|bound| said(bound, &typed)).collect(),
         });
-        uses.collect()
+        Ok(uses.collect())
+    }
+
+    /// Parameters whose places all stand for tenant columns of one type: then it is theirs. Any
+    /// other place may give them a type that cuts the value short (`"char"`, `name`).
+    fn typed(&self, root: Node<'a>) -> Resolved<BTreeSet<u32>> {
+        if self.tenants.places.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut count: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend(1)?;
+            if let Node::ParamRef(parameter) = node
+                && let Ok(number) = u32::try_from(parameter.number)
+            {
+                *count.entry(number).or_default() += 1;
+            }
+            each_child(node, &mut |child| stack.push(child));
+        }
+        let one_type = |places: &BTreeSet<(i32, Oid)>| {
+            let kinds: BTreeSet<Oid> = places.iter().map(|(_, kind)| *kind).collect();
+            kinds.len() == 1
+        };
+        let all = self.tenants.places.iter().filter(|(number, places)| {
+            let distinct: BTreeSet<i32> = places.iter().map(|(place, _)| *place).collect();
+            count.get(number) == Some(&distinct.len()) && one_type(places)
+        });
+        Ok(all.map(|(number, _)| *number).collect())
+    }
+}
+
+fn said(bound: &TenantBound, all: &BTreeSet<u32>) -> TenantBound {
+    match bound {
+        TenantBound::Parameter { number, .. } => {
+            TenantBound::Parameter { number: *number, typed: all.contains(number) }
+        }
+        TenantBound::Value(_) | TenantBound::Setting(_) => bound.clone(),
     }
 }
 
@@ -245,29 +343,9 @@ pub(super) fn shows(relation: &Relation, tenant: &str) -> bool {
     holds_values(relation) || relation.columns.iter().any(|column| *column.name == *tenant)
 }
 
-/// The references of a FROM item, those inside a join included.
+/// The references whose rows stand or fall with rows of these FROM items.
 pub(super) fn references(items: &[Item<'_>]) -> BTreeSet<usize> {
-    items.iter().filter_map(|item| item.reference).collect()
-}
-
-fn may_bind(reference: usize, namespace: &Namespace<'_>, binds: &Binds) -> bool {
-    match binds {
-        Binds::All => namespace.items.iter().any(|item| item.reference == Some(reference)),
-        Binds::Only(these) => these.contains(&reference),
-        Binds::Nothing => false,
-    }
-}
-
-/// The one entry of a list or of an array.
-fn single(node: Node<'_>) -> Option<Node<'_>> {
-    let list = if let Node::NodeList(list) = node {
-        list
-    } else if let Node::A_ArrayExpr(array) = node {
-        array.elements()
-    } else {
-        return None;
-    };
-    if list.len() == 1 { list.first() } else { None }
+    items.iter().flat_map(|item| item.reference.iter().chain(&*item.carries)).copied().collect()
 }
 
 /// The entry at a place, if none before it can be several.
@@ -286,36 +364,13 @@ pub(super) fn at<'a>(mut row: impl Iterator<Item = Node<'a>>, position: usize) -
     row.next()
 }
 
-/// Types whose values a cast without a length leaves as they are written.
-const PLAIN: &[&str] = &["text", "varchar", "uuid", "int2", "int4", "int8"];
-
-/// What a value binds to: a parameter, or a constant that no cast changes.
-pub(super) fn bound(node: Node<'_>) -> Option<TenantBound> {
-    let mut bare = node;
-    if let Node::TypeCast(cast) = bare {
-        let kind = cast.type_name()?;
-        let names = type_names(kind);
-        let plain =
-            matches!(names.as_slice(), [name] | ["pg_catalog", name] if PLAIN.contains(name));
-        if !plain || !kind.typmods().is_empty() || !kind.array_bounds().is_empty() {
-            return None;
-        }
-        bare = cast.arg();
-    }
-    if let Node::ParamRef(_) = bare {
-        return Some(TenantBound::Parameter);
-    }
-    let Node::A_Const(_) = bare else { return None };
-    match evaluate(bare, 0) {
-        Value::Number(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
-            Some(TenantBound::Value(format!("{number:.0}")))
-        }
-        Value::Text(text) => Some(TenantBound::Value(text.into_owned())),
-        Value::Number(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Range { .. }
-        | Value::Unknown
-        | Value::TooDeep => None,
+fn may_bind(reference: usize, namespace: &Namespace<'_>, binds: &Binds) -> bool {
+    match binds {
+        Binds::All => namespace
+            .items
+            .iter()
+            .any(|item| item.reference == Some(reference) || item.carries.contains(&reference)),
+        Binds::Only(these) => these.contains(&reference),
+        Binds::Nothing => false,
     }
 }

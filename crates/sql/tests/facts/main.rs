@@ -11,4 +11,6 @@ mod names;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]
+mod shape;
+#[cfg(test)]
 mod total;

@@ -1,0 +1,251 @@
+//! Constructions that can keep a server busy whatever the data are.
+//!
+//! What is not here: how long anything takes; only what is plain on the face of the statement.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use model::{Heavy, Unknown};
+
+use crate::children::each_child;
+use crate::literal;
+use crate::parse::{Node, nodes, present, raw};
+use crate::predicate::{Truth, truth};
+use crate::resolve::{Qualified, strings};
+use crate::value::{Value, evaluate};
+
+/// Rows beyond which a series is long.
+const LONG_SERIES: f64 = 10_000.0;
+/// Repetitions beyond which a text is huge.
+const HUGE_TEXT: f64 = 100_000.0;
+/// A factorial of more than this takes seconds.
+const LARGE_FACTORIAL: f64 = 1_000.0;
+/// Nesting that no person writes, and few programs.
+const DEEP: u32 = 200;
+/// Wildcards of a LIKE pattern beyond which matching backtracks for long.
+const MANY_WILDCARDS: usize = 6;
+/// What is heavy about a statement. Sorted, unique.
+pub(super) fn of(root: Node<'_>, left: &Cell<usize>) -> Result<Vec<Heavy>, Unknown> {
+    let mut look = Look { left, heavy: Vec::new(), ctes: BTreeSet::new() };
+    look.everything(root)?;
+    look.heavy.sort_unstable();
+    look.heavy.dedup();
+    Ok(look.heavy)
+}
+
+struct Look<'a, 'c> {
+    left: &'c Cell<usize>,
+    heavy: Vec<Heavy>,
+    /// Names of WITH queries, wherever they stand: what they hide is not a stored relation.
+    ctes: BTreeSet<&'a str>,
+}
+
+impl<'a> Look<'a, '_> {
+    fn spend(&self) -> Result<(), Unknown> {
+        let left = self.left.get().checked_sub(1).ok_or(Unknown::TooComplex)?;
+        self.left.set(left);
+        Ok(())
+    }
+
+    /// What may stand anywhere.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is the total table")]
+    fn everything(&mut self, root: Node<'a>) -> Result<(), Unknown> {
+        let mut stack: Vec<(Node<'a>, u32)> = vec![(root, 0)];
+        // Looked at when all names of WITH queries are known.
+        let mut selects = Vec::new();
+        while let Some((node, depth)) = stack.pop() {
+            self.spend()?;
+            if depth == DEEP {
+                self.heavy.push(Heavy::DeepNesting);
+            }
+            match node {
+                Node::SelectStmt(select) => selects.push(select),
+                Node::CommonTableExpr(cte) => self.ctes.extend(cte.ctename()),
+                Node::FuncCall(call) => self.call(call),
+                Node::A_Expr(expression) => self.pattern(expression),
+                Node::WithClause(with) if with.recursive => self.recursion(with),
+                _ => {}
+            }
+            each_child(node, &mut |child| stack.push((child, depth.saturating_add(1))));
+        }
+        if selects.into_iter().any(|select| self.is_uncorrelated(select)) {
+            self.heavy.push(Heavy::UncorrelatedJoin);
+        }
+        Ok(())
+    }
+
+    /// The names under which stored relations stand in a FROM clause.
+    fn stored(&self, from: impl Iterator<Item = Node<'a>>) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        let mut stack: Vec<Node<'a>> = from.collect();
+        while let Some(node) = stack.pop() {
+            if let Node::JoinExpr(join) = node {
+                stack.extend([join.larg(), join.rarg()]);
+            } else if let Node::RangeTableSample(sample) = node {
+                stack.push(sample.relation());
+            } else if let Node::RangeVar(var) = node {
+                let name = var.relname().unwrap_or_default();
+                if var.schemaname().is_some() || !self.ctes.contains(name) {
+                    names.push(var.alias().and_then(nodes::Alias::aliasname).unwrap_or(name));
+                }
+            }
+        }
+        names
+    }
+
+    /// How often a WITH query stands beside itself.
+    fn repeated_ctes(&self, from: impl Iterator<Item = Node<'a>>) -> usize {
+        let mut names = Vec::new();
+        let mut stack: Vec<Node<'a>> = from.collect();
+        while let Some(node) = stack.pop() {
+            if let Node::JoinExpr(join) = node {
+                stack.extend([join.larg(), join.rarg()]);
+            } else if let Node::RangeVar(var) = node {
+                names.extend(var.relname().filter(|name| self.ctes.contains(name)));
+            }
+        }
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        if all > names.len() { all } else { 0 }
+    }
+
+    /// Several stored relations, and no condition at all between any of them.
+    fn is_uncorrelated(&self, select: &'a nodes::SelectStmt) -> bool {
+        let mut on = false;
+        let mut stack: Vec<Node<'a>> = select.from_clause().iter().collect();
+        let count = self.stored(select.from_clause().iter()).len()
+            + self.repeated_ctes(select.from_clause().iter());
+        while let Some(node) = stack.pop() {
+            if let Node::JoinExpr(join) = node {
+                let constant = present(join.quals())
+                    .map(|quals| matches!(truth(quals, None, 0), Truth::True | Truth::Constant));
+                on |= join.is_natural || !join.using_clause().is_empty() || constant == Some(false);
+                stack.extend([join.larg(), join.rarg()]);
+            }
+        }
+        let filters = present(select.where_clause())
+            .is_some_and(|clause| !matches!(truth(clause, None, 0), Truth::True | Truth::Constant));
+        count > 1 && !on && !filters
+    }
+
+    fn call(&mut self, call: &'a nodes::FuncCall) {
+        let name = Qualified::of_list(call.funcname()).map(|written| written.name);
+        let argument = |index| call.args().get(index).map(|node| evaluate(node, 0));
+        match name {
+            Some("generate_series") => {
+                let (from, to, step) = (argument(0), argument(1), argument(2));
+                let long = match (from, to, step) {
+                    (Some(Value::Number(from)), Some(Value::Number(to)), None) => {
+                        (to - from).abs() > LONG_SERIES
+                    }
+                    (
+                        Some(Value::Number(from)),
+                        Some(Value::Number(to)),
+                        Some(Value::Number(step)),
+                    ) => step == 0.0 || ((to - from) / step).abs() > LONG_SERIES,
+                    // Dates: their step is an interval, and their length is not read.
+                    (Some(Value::Text(_)), Some(Value::Text(_)), Some(_)) => false,
+                    _ => !is_temporal(call),
+                };
+                if long {
+                    self.heavy.push(Heavy::LongSeries);
+                }
+            }
+            Some("factorial") => {
+                if !matches!(argument(0), Some(Value::Number(of)) if of <= LARGE_FACTORIAL) {
+                    self.heavy.push(Heavy::LongSeries);
+                }
+            }
+            Some("repeat" | "lpad" | "rpad") => {
+                if matches!(argument(1), Some(Value::Number(times)) if times >= HUGE_TEXT) {
+                    self.heavy.push(Heavy::HugeText);
+                }
+            }
+            Some(
+                "regexp_replace"
+                | "regexp_match"
+                | "regexp_matches"
+                | "regexp_count"
+                | "regexp_like"
+                | "regexp_instr"
+                | "regexp_substr"
+                | "regexp_split_to_table"
+                | "regexp_split_to_array",
+            ) => {
+                let pattern = call.args().get(1).and_then(literal::text);
+                if pattern.is_some_and(backtracks) {
+                    self.heavy.push(Heavy::Backtracking);
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn pattern(&mut self, expression: &'a nodes::A_Expr) {
+        let operator = strings(expression.name()).last().copied();
+        let matches = matches!(operator, Some("~" | "~*" | "!~" | "!~*"));
+        let like = matches!(operator, Some("~~" | "~~*" | "!~~" | "!~~*"));
+        // SIMILAR TO wraps its pattern in a call.
+        let right = if let Node::FuncCall(call) = expression.rexpr() {
+            call.args().first().unwrap_or(Node::None)
+        } else {
+            expression.rexpr()
+        };
+        let Some(pattern) = literal::text(right) else { return };
+        let similar = expression.kind == raw::A_Expr_Kind::AEXPR_SIMILAR;
+        let slow = ((matches || similar) && backtracks(pattern))
+            || (like && pattern.matches('%').count() > MANY_WILDCARDS);
+        if slow {
+            self.heavy.push(Heavy::Backtracking);
+        }
+    }
+
+    /// A recursive part without a condition goes on until somebody stops reading.
+    fn recursion(&mut self, with: &'a nodes::WithClause) {
+        for cte in with.ctes() {
+            let Node::SelectStmt(select) = cte.ctequery() else { continue };
+            let Some(part) = select.rarg() else { continue };
+            let joins = part.from_clause().iter().any(|item| matches!(item, Node::JoinExpr(_)));
+            let bounded = !matches!(part.where_clause(), Node::None)
+                || !matches!(select.limit_count(), Node::None)
+                || joins
+                || !select.all;
+            let reads_itself = part
+                .from_clause()
+                .iter()
+                .any(|item| matches!(item, Node::RangeVar(var) if var.relname() == cte.ctename()));
+            if reads_itself && !bounded {
+                self.heavy.push(Heavy::UnboundedRecursion);
+            }
+        }
+    }
+}
+
+/// A series of dates or times.
+fn is_temporal(call: &nodes::FuncCall) -> bool {
+    let temporal = |names: &[&str]| {
+        names
+            .last()
+            .is_some_and(|name| matches!(*name, "date" | "timestamp" | "timestamptz" | "interval"))
+    };
+    call.args().iter().any(|argument| {
+        if let Node::TypeCast(cast) = argument {
+            cast.type_name().is_some_and(|name| temporal(&crate::resolve::type_names(name)))
+        } else if let Node::FuncCall(call) = argument {
+            Qualified::of_list(call.funcname())
+                .is_some_and(|name| matches!(name.name, "now" | "date_trunc" | "make_date"))
+        } else {
+            matches!(argument, Node::SQLValueFunction(_))
+        }
+    })
+}
+
+/// A group that is repeated and ends in a repetition: `(a+)+`, `(a*)*`, `(.*)+`.
+fn backtracks(pattern: &str) -> bool {
+    let bytes = pattern.as_bytes();
+    bytes.windows(3).any(|window| matches!(window, [b'+' | b'*', b')', b'+' | b'*']))
+        || bytes
+            .windows(4)
+            .any(|window| matches!(window, [b'+' | b'*' | b'}', b')', b'{', b'1'..=b'9']))
+}

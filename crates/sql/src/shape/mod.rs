@@ -1,0 +1,251 @@
+//! How a statement is built: [`model::Shape`] from the raw tree.
+//!
+//! What is here: the walk over queries with the names in scope at each place. What is not: a
+//! catalog; a name that several references may have names all of them. Invariants: an equality is
+//! kept only where every row that counts satisfies it; a column that may be used is never left out;
+//! depth and work are bounded, and a bound that is reached makes the shape unknown.
+
+mod comment;
+mod equality;
+mod expression;
+mod from;
+mod heavy;
+mod modify;
+mod query;
+mod scope;
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use model::{
+    Access, ColumnName, Equality, Fact, Operand, Reference, RelationName, Rows, Shape, SqlFacts,
+    Unknown,
+};
+
+use crate::children::each_child;
+use crate::context::{Context, SearchPaths};
+use crate::limits;
+use crate::parse::{self, Node, nodes};
+use crate::{resolve, statements};
+use scope::Cte;
+
+pub(crate) use comment::has_comment;
+
+/// A part of the walk, or why there is no shape.
+type Shaped<T> = Result<T, Unknown>;
+
+/// One walk over one tree.
+struct Shaper<'a, 'e> {
+    context: Context<'e>,
+    left: &'e Cell<usize>,
+    shape: Shape,
+    columns: BTreeSet<ColumnName>,
+    ctes: Vec<Cte<'a>>,
+    depth: u32,
+}
+
+/// What a statement touches beside what its text shows as references.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hidden<'h> {
+    /// SQL texts that it runs.
+    pub(crate) texts: &'h [String],
+    /// Relations that it names in a text.
+    pub(crate) named: &'h [RelationName],
+}
+
+/// The shape of one statement.
+pub(crate) fn of(
+    facts: &SqlFacts,
+    root: Node<'_>,
+    hidden: Hidden<'_>,
+    context: &Context<'_>,
+    left: &Cell<usize>,
+) -> Fact<Shape> {
+    let built = build(root, *context, left).and_then(|mut shape| {
+        let elsewhere = Context { search_paths: SearchPaths::Unknown, ..*context };
+        for text in hidden.texts {
+            let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+            for raw in tree.statements() {
+                shape.absorb(&build(raw.stmt(), elsewhere, left)?);
+            }
+        }
+        Ok(shape)
+    });
+    let relations = facts.relations.known().map_or(&[][..], Vec::as_slice);
+    let mut shape = match built {
+        Ok(shape) => shape,
+        Err(why) => return Fact::Unknown(why),
+    };
+    shape.references.extend(hidden.named.iter().map(|relation| reference(relation.clone())));
+    // TRUNCATE, LOCK and their like: all of it, by no query.
+    let queried: BTreeSet<&RelationName> =
+        shape.references.iter().map(|one| &one.relation).collect();
+    let others: Vec<Reference> = relations
+        .iter()
+        .filter(|used| used.access != Access::Define && !queried.contains(&used.relation))
+        .map(|used| Reference { access: used.access, ..reference(used.relation.clone()) })
+        .collect();
+    shape.references.extend(others);
+    shape.no_where |= shape.references.iter().any(|one| one.without_where);
+    Fact::Known(shape)
+}
+
+/// Adds what a statement shares with its submission.
+pub(crate) fn in_submission(shape: &mut Fact<Shape>, statements: usize, commented: bool) {
+    if let Fact::Known(shape) = shape {
+        if statements > 1 {
+            shape.statements = u32::try_from(statements).unwrap_or(u32::MAX);
+        }
+        shape.comment |= commented;
+    }
+}
+
+fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped<Shape> {
+    let mut shaper = Shaper::<'a, '_> {
+        context,
+        left,
+        shape: Shape::default(),
+        columns: BTreeSet::new(),
+        ctes: Vec::new(),
+        depth: 0,
+    };
+    shaper.statement(root)?;
+    let mut shape = shaper.shape;
+    shape.heavy = heavy::of(root, left)?;
+    shape.columns = shaper.columns.into_iter().collect();
+    shape.names = shape.columns.iter().map(|column| column.name.clone()).collect();
+    shape.names.sort_unstable();
+    shape.names.dedup();
+    if !shape.parameters().is_empty() {
+        shape.repeated = repeated(root, left)?;
+    }
+    Ok(shape)
+}
+
+/// Parameters that stand at several places of a tree. Sorted, unique.
+fn repeated(root: Node<'_>, left: &Cell<usize>) -> Shaped<Vec<u32>> {
+    let (mut seen, mut again) = (BTreeSet::new(), BTreeSet::new());
+    let mut stack = vec![root];
+    while let Some(node) = stack.pop() {
+        left.set(left.get().checked_sub(1).ok_or(Unknown::TooComplex)?);
+        if let Node::ParamRef(parameter) = node
+            && let Ok(number) = u32::try_from(parameter.number)
+            && !seen.insert(number)
+        {
+            again.insert(number);
+        }
+        each_child(node, &mut |child| stack.push(child));
+    }
+    Ok(again.into_iter().collect())
+}
+
+/// A use of a relation of which nothing more is known.
+const fn reference(relation: RelationName) -> Reference {
+    Reference {
+        relation,
+        access: Access::Read,
+        rows: Rows::Present,
+        without_where: false,
+        all_columns: false,
+        assigned: Vec::new(),
+    }
+}
+
+impl<'a> Shaper<'a, '_> {
+    /// Takes one step from what the submission may still take.
+    fn spend(&self) -> Shaped<()> {
+        let left = self.left.get().checked_sub(1).ok_or(Unknown::TooComplex)?;
+        self.left.set(left);
+        Ok(())
+    }
+
+    /// Runs `inner` one level deeper.
+    fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Shaped<T>) -> Shaped<T> {
+        if self.depth >= limits::MAX_QUERY_DEPTH {
+            return Err(Unknown::TooComplex);
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// A statement: its queries, wherever they stand in it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other nodes only hold queries")]
+    fn statement(&mut self, root: Node<'a>) -> Shaped<()> {
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend()?;
+            match node {
+                Node::SelectStmt(select) => {
+                    self.shape.limit = self.shape.limit.max(expression::limit(select));
+                    self.query(node, None, 0)?;
+                }
+                Node::InsertStmt(_)
+                | Node::UpdateStmt(_)
+                | Node::DeleteStmt(_)
+                | Node::MergeStmt(_) => {
+                    self.query(node, None, 0)?;
+                }
+                Node::CopyStmt(copy) => {
+                    self.copy(copy)?;
+                    each_child(node, &mut |child| stack.push(child));
+                }
+                other => each_child(other, &mut |child| stack.push(child)),
+            }
+        }
+        Ok(())
+    }
+
+    /// COPY of a relation reads or writes all of it.
+    fn copy(&mut self, copy: &'a nodes::CopyStmt) -> Shaped<()> {
+        let Some(var) = copy.relation() else { return Ok(()) };
+        let index = self.refer(var, if copy.is_from { Access::Write } else { Access::Read })?;
+        if copy.is_from {
+            return Ok(());
+        }
+        let whole = copy.attlist().is_empty();
+        self.shape.star |= whole;
+        if let Some(one) = self.at(index) {
+            one.without_where = true;
+            one.all_columns = whole;
+        }
+        for name in copy.attlist().iter().filter_map(Node::as_str) {
+            self.columns.insert(ColumnName { name: name.to_owned(), of: vec![index] });
+        }
+        Ok(())
+    }
+
+    /// A new reference.
+    fn refer(&mut self, var: &'a nodes::RangeVar, access: Access) -> Shaped<u32> {
+        self.spend()?;
+        let relation = resolve::relation(statements::written(var), &self.context);
+        let index =
+            u32::try_from(self.shape.references.len()).map_err(|_too_many| Unknown::TooComplex)?;
+        if self.shape.references.len() >= limits::MAX_REFERENCES {
+            return Err(Unknown::TooComplex);
+        }
+        self.shape.references.push(Reference { access, ..reference(relation) });
+        Ok(index)
+    }
+
+    fn at(&mut self, index: u32) -> Option<&mut Reference> {
+        usize::try_from(index).ok().and_then(|index| self.shape.references.get_mut(index))
+    }
+
+    fn add_equalities(&mut self, found: Vec<Equality>) -> Shaped<()> {
+        self.shape.equalities.extend(found);
+        if self.shape.equalities.len() > limits::MAX_EQUALITIES {
+            return Err(Unknown::TooComplex);
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, index: u32, column: &str, to: Option<Operand>) -> Shaped<()> {
+        self.spend()?;
+        if let Some(one) = self.at(index) {
+            one.assigned.push((column.to_owned(), to));
+        }
+        Ok(())
+    }
+}
