@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use crate::limits::MAX_PREDICATE_DEPTH;
 use crate::parse::{Node, nodes, raw};
 use crate::resolve::Qualified;
+use crate::seen::Seen;
 use crate::spelling;
 use crate::value;
 
@@ -26,7 +27,7 @@ struct Numbers {
 
 /// What the parts say.
 struct Parts<'t> {
-    target: Option<&'t nodes::RangeVar>,
+    target: Option<Seen<'t>>,
     /// Spelled parts, with whether each is wanted true.
     said: HashSet<(String, bool)>,
     numbers: HashMap<String, Numbers>,
@@ -34,7 +35,7 @@ struct Parts<'t> {
 }
 
 /// Whether `node` is true whatever the row is, read as parts of which one holds.
-pub(crate) fn everything(node: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
+pub(crate) fn everything(node: Node<'_>, target: Option<Seen<'_>>) -> bool {
     let mut parts =
         Parts { target, said: HashSet::new(), numbers: HashMap::new(), complete: false };
     parts.read(node, true, 0);
@@ -113,7 +114,10 @@ impl Parts<'_> {
         let kind = expression.kind;
         if kind != raw::A_Expr_Kind::AEXPR_OP {
             let (kind, holds) = positive_kind(kind, holds);
-            self.add(format!("{kind} {one} {positive} {other}"), holds);
+            // The kinds whose operator is a word say it twice.
+            let word = positive.bytes().any(|byte| byte.is_ascii_alphabetic());
+            let operator = if word { "" } else { positive };
+            self.add(format!("{kind} {one} {operator} {other}"), holds);
             return;
         }
         let operator = if holds { positive } else { negated(positive) };

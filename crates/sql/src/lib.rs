@@ -29,6 +29,7 @@ mod resolve;
 mod resolved;
 mod routine;
 mod scope;
+mod seen;
 mod settings;
 mod shape;
 mod spelling;

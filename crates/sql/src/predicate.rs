@@ -11,6 +11,7 @@ use crate::cover::everything;
 use crate::limits::{MAX_PREDICATE_DEPTH, MAX_PREDICATE_NODES};
 use crate::parse::{Node, nodes, present, raw};
 use crate::resolve::strings;
+use crate::seen::Seen;
 use crate::spelling;
 use crate::statements::written;
 use crate::value::{Value, compare, evaluate, same_column};
@@ -76,15 +77,18 @@ impl<'a> Walk<'a, '_> {
         target: Option<&'a nodes::RangeVar>,
         condition: Node<'a>,
     ) {
-        let truth = clause(condition, target, 0);
+        let context = self.environment.context;
+        let truth = clause(condition, target.map(|var| Seen::of(var, &context)), 0);
         self.record(operation, target, truth);
     }
 
     /// Records MERGE branches that update or delete every row.
     pub(crate) fn merge_branches(&mut self, merge: &'a nodes::MergeStmt) {
         let target = merge.relation();
+        let context = self.environment.context;
+        let seen = target.map(|var| Seen::of(var, &context));
         // Read once: there may be many branches.
-        let joined = truth(merge.join_condition(), target, 0);
+        let joined = truth(merge.join_condition(), seen, 0);
         for branch in merge.merge_when_clauses() {
             let operation = match branch.command_type {
                 raw::CmdType::CMD_UPDATE => Operation::Update,
@@ -96,7 +100,7 @@ impl<'a> Walk<'a, '_> {
                 _ => continue,
             };
             self.found.operations.add(operation);
-            let condition = clause(branch.condition(), target, 0);
+            let condition = clause(branch.condition(), seen, 0);
             let reached = if branch.match_kind == raw::MergeMatchKind::MERGE_WHEN_MATCHED {
                 joined.and(condition)
             } else {
@@ -127,7 +131,7 @@ fn display(var: &nodes::RangeVar) -> String {
 }
 
 /// What a WHERE says; none lets every row through.
-fn clause(condition: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+fn clause(condition: Node<'_>, target: Option<Seen<'_>>, depth: u32) -> Truth {
     present(condition).map_or(Truth::True, |condition| truth(condition, target, depth))
 }
 
@@ -136,7 +140,7 @@ fn clause(condition: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32) -> 
     clippy::wildcard_enum_match_arm,
     reason = "forms without a rule of their own: constant or not is all that matters"
 )]
-pub(crate) fn truth(node: Node<'_>, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+pub(crate) fn truth(node: Node<'_>, target: Option<Seen<'_>>, depth: u32) -> Truth {
     if depth > MAX_PREDICATE_DEPTH {
         return Truth::TooDeep;
     }
@@ -202,10 +206,14 @@ fn boolean_test(test: &nodes::BooleanTest, truth: &dyn Fn(Node<'_>) -> Truth) ->
     }
 }
 
-fn null_test(test: &nodes::NullTest, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+fn null_test(test: &nodes::NullTest, target: Option<Seen<'_>>, depth: u32) -> Truth {
     let wants_null = test.nulltesttype == raw::NullTestType::IS_NULL;
     if never_null(test.arg(), target) {
         return Truth::of(!wants_null);
+    }
+    // Nobody asks it of a comparison but to let every row pass whose columns are not NULL.
+    if is_condition(test.arg()) && !wants_null {
+        return Truth::True;
     }
     match evaluate(test.arg(), depth + 1) {
         Value::Null => Truth::of(wants_null),
@@ -215,22 +223,35 @@ fn null_test(test: &nodes::NullTest, target: Option<&nodes::RangeVar>, depth: u3
     }
 }
 
+/// A comparison, or several.
+fn is_condition(node: Node<'_>) -> bool {
+    use raw::A_Expr_Kind as Kind;
+    if let Node::A_Expr(expression) = node {
+        let names = strings(expression.name());
+        let operator = names.last().copied().unwrap_or_default();
+        expression.kind != Kind::AEXPR_OP
+            || matches!(operator, "=" | "<>" | "!=" | "<" | "<=" | ">" | ">=")
+    } else {
+        matches!(node, Node::BoolExpr(_))
+    }
+}
+
 /// A system column, or by convention `id`, of the target itself: of a joined table it may be NULL.
-fn never_null(node: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
+fn never_null(node: Node<'_>, target: Option<Seen<'_>>) -> bool {
     let Node::ColumnRef(column) = node else { return false };
     let names = strings(column.fields());
     let Some((last, before)) = names.split_last() else { return false };
     let of_target = match (before.last(), target) {
         (None, _) => true,
-        (Some(qualifier), Some(target)) => {
-            target.alias().and_then(nodes::Alias::aliasname).or(target.relname()) == Some(qualifier)
-        }
+        (Some(qualifier), Some(target)) => target.name() == Some(qualifier),
         (Some(_), None) => false,
     };
-    of_target && matches!(*last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
+    let stored = target.is_some_and(|target| target.is_never_null(last));
+    let system = matches!(*last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid");
+    of_target && (stored || system)
 }
 
-fn comparison(expression: &nodes::A_Expr, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+fn comparison(expression: &nodes::A_Expr, target: Option<Seen<'_>>, depth: u32) -> Truth {
     use raw::A_Expr_Kind as Kind;
     let names = strings(expression.name());
     let operator = names.last().copied().unwrap_or_default();
@@ -261,7 +282,7 @@ fn comparison(expression: &nodes::A_Expr, target: Option<&nodes::RangeVar>, dept
 }
 
 /// Whether both sides are the same, and depend on the row: constants are folded.
-fn same_spelling(left: Node<'_>, right: Node<'_>, target: Option<&nodes::RangeVar>) -> bool {
+fn same_spelling(left: Node<'_>, right: Node<'_>, target: Option<Seen<'_>>) -> bool {
     spelling::of(left, target)
         .is_some_and(|left| spelling::of(right, target).is_some_and(|right| left == right))
         && !(is_constant(left) && is_constant(right))
@@ -372,7 +393,7 @@ fn branches(case: &nodes::CaseExpr, truth: &dyn Fn(Node<'_>) -> Truth) -> Truth 
 }
 
 /// `EXISTS (SELECT …)`, `(SELECT true)`, `id IN (SELECT id FROM target)`.
-fn sub_select(link: &nodes::SubLink, target: Option<&nodes::RangeVar>, depth: u32) -> Truth {
+fn sub_select(link: &nodes::SubLink, target: Option<Seen<'_>>, depth: u32) -> Truth {
     use raw::SubLinkType as Kind;
     let Node::SelectStmt(select) = link.subselect() else { return Truth::Depends };
     match link.sub_link_type {
@@ -398,13 +419,13 @@ fn filters_nothing(select: &nodes::SelectStmt, depth: u32) -> bool {
 fn selects_itself(
     link: &nodes::SubLink,
     select: &nodes::SelectStmt,
-    target: Option<&nodes::RangeVar>,
+    target: Option<Seen<'_>>,
     depth: u32,
 ) -> bool {
     let Some(target) = target else { return false };
     let mut from = select.from_clause().iter();
     let (Some(Node::RangeVar(only)), None) = (from.next(), from.next()) else { return false };
-    let same_table = written(only).name == written(target).name;
+    let same_table = written(only).name == written(target.var).name;
     let column = select.target_list().first().map(nodes::ResTarget::val);
     let same = column.is_some_and(|column| same_last_name(link.testexpr(), column));
     let operator = strings(link.oper_name());

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use crate::limits::MAX_PREDICATE_DEPTH;
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, strings};
+use crate::seen::Seen;
 
 /// Functions that answer otherwise each time.
 pub(crate) const VOLATILE: &[&str] = &[
@@ -26,13 +27,13 @@ pub(crate) const VOLATILE: &[&str] = &[
 ];
 
 /// The spelling of `node`, as seen from a query of `target` alone.
-pub(crate) fn of(node: Node<'_>, target: Option<&nodes::RangeVar>) -> Option<String> {
+pub(crate) fn of(node: Node<'_>, target: Option<Seen<'_>>) -> Option<String> {
     let mut text = String::new();
     spell(node, target, &mut text, 0)?;
     Some(text)
 }
 
-type Target<'t> = Option<&'t nodes::RangeVar>;
+type Target<'t> = Option<Seen<'t>>;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "any other node has no spelling")]
 fn spell(node: Node<'_>, target: Target<'_>, out: &mut String, depth: u32) -> Option<()> {
@@ -114,8 +115,7 @@ fn spell_column(column: &nodes::ColumnRef, target: Target<'_>, out: &mut String)
     if names.is_empty() || names.len() != column.fields().len() {
         return None;
     }
-    let own = target
-        .and_then(|target| target.alias().and_then(nodes::Alias::aliasname).or(target.relname()));
+    let own = target.and_then(|target| target.name());
     let names = match names.as_slice() {
         [qualifier, only] if own == Some(*qualifier) => std::slice::from_ref(only),
         all => all,

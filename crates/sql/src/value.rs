@@ -10,6 +10,7 @@ use crate::literal;
 use crate::parse::{ConstValue, Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
 use crate::resolve::{Qualified, strings, type_names};
+use crate::spelling;
 
 /// A value, or what is known of one.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +59,7 @@ pub(crate) fn evaluate(node: Node<'_>, depth: u32) -> Value<'_> {
             let mut values = coalesce.args().iter().map(|node| evaluate(node, depth + 1));
             values.find(|value| *value != Value::Null).unwrap_or(Value::Null)
         }
+        Node::MinMaxExpr(own) => extreme(own, depth),
         Node::SubLink(link) => sub_select_value(link, depth),
         Node::BoolExpr(_) | Node::BooleanTest(_) | Node::NullTest(_) | Node::CaseExpr(_) => {
             match truth(node, None, depth + 1) {
@@ -160,15 +162,65 @@ fn expression_value(expression: &nodes::A_Expr, depth: u32) -> Value<'_> {
     let operator = names.last().copied().unwrap_or_default();
     let arithmetic = matches!(operator, "+" | "-" | "*" | "/" | "%" | "||");
     if expression.kind == Kind::AEXPR_OP && arithmetic {
+        if let Some(value) = whatever_the_row(operator, expression) {
+            return value;
+        }
         let left = present(expression.lexpr())
             .map_or(Value::Number(0.0), |left| evaluate(left, depth + 1));
         return calculate(operator, left, evaluate(expression.rexpr(), depth + 1));
+    }
+    if expression.kind == Kind::AEXPR_NULLIF {
+        let (left, right) = (expression.lexpr(), expression.rexpr());
+        let left = spelling::of(left, None);
+        let same = left.is_some() && left == spelling::of(right, None);
+        return if same { Value::Null } else { Value::Unknown };
     }
     match truth(Node::A_Expr(expression), None, depth + 1) {
         Truth::True => Value::Bool(true),
         Truth::False | Truth::Depends | Truth::Constant => Value::Unknown,
         Truth::TooDeep => Value::TooDeep,
     }
+}
+
+/// Arithmetic that gives the same for every row: `x * 0`, `x - x`, `x % 1`.
+fn whatever_the_row<'a>(operator: &str, expression: &nodes::A_Expr) -> Option<Value<'a>> {
+    let (left, right) = (expression.lexpr(), expression.rexpr());
+    let is = |node, number: f64| {
+        literal_number(node).is_some_and(|value| value.total_cmp(&number).is_eq())
+    };
+    let same = || {
+        let left = present(left).and_then(|left| spelling::of(left, None));
+        left.is_some() && left == spelling::of(right, None)
+    };
+    match operator {
+        "*" if is(left, 0.0) || is(right, 0.0) => Some(Value::Number(0.0)),
+        "%" if is(right, 1.0) => Some(Value::Number(0.0)),
+        "-" if same() => Some(Value::Number(0.0)),
+        "/" if same() => Some(Value::Number(1.0)),
+        _ => None,
+    }
+}
+
+/// GREATEST is at least each of its numbers, LEAST at most.
+fn extreme<'a>(extreme: &nodes::MinMaxExpr, depth: u32) -> Value<'a> {
+    let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+    for node in extreme.args() {
+        let (own_low, own_high) = match evaluate(node, depth + 1) {
+            Value::Number(number) => (number, number),
+            Value::Range { low, high } => (low, high),
+            Value::TooDeep => return Value::TooDeep,
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Unknown => continue,
+        };
+        if extreme.op == raw::MinMaxOp::IS_GREATEST {
+            low = low.max(own_low);
+        } else {
+            high = high.min(own_high);
+        }
+    }
+    if low == f64::NEG_INFINITY && high == f64::INFINITY {
+        return Value::Unknown;
+    }
+    Value::Range { low, high }
 }
 
 fn calculate<'a>(operator: &str, left: Value<'a>, right: Value<'a>) -> Value<'a> {

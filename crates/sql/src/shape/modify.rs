@@ -10,6 +10,7 @@ use super::scope::{Item, Outputs, Scope, Source};
 use super::{Shaped, Shaper};
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
 use crate::predicate::truth;
+use crate::seen::Seen;
 
 /// A statement's own relation, and the names around it.
 struct Written<'a> {
@@ -92,7 +93,7 @@ impl<'a> Shaper<'a, '_> {
         let scope = place.scope();
         self.conditions(&place, &scope)?;
         self.assignments(index, update.target_list(), &scope, ctes)?;
-        self.restrict(update.where_clause(), &place, &scope)?;
+        self.restrict(update.where_clause(), update.relation(), (&place, &scope))?;
         self.returning(update.returning_clause(), &scope, ctes)
     }
 
@@ -106,7 +107,7 @@ impl<'a> Shaper<'a, '_> {
         self.sources(delete.using_clause(), &mut place)?;
         let scope = place.scope();
         self.conditions(&place, &scope)?;
-        self.restrict(delete.where_clause(), &place, &scope)?;
+        self.restrict(delete.where_clause(), delete.relation(), (&place, &scope))?;
         self.returning(delete.returning_clause(), &scope, ctes)
     }
 
@@ -164,11 +165,13 @@ impl<'a> Shaper<'a, '_> {
     fn restrict(
         &mut self,
         condition: Node<'a>,
-        place: &Place<'a>,
-        scope: &Rc<Scope<'a>>,
+        target: Option<&'a nodes::RangeVar>,
+        (place, scope): (&Place<'a>, &Rc<Scope<'a>>),
     ) -> Shaped<()> {
         let Some(condition) = present(condition) else { return Ok(()) };
-        self.judge_condition(truth(condition, None, 0), true);
+        let only = target.filter(|_| place.items.len() == 1);
+        let seen = only.map(|var| Seen::of(var, &self.context));
+        self.judge_condition(truth(condition, seen, 0), true);
         let found = self.equalities(condition, scope, &place.filtered)?;
         self.add_equalities(found)?;
         self.expression(condition, scope, place.ctes())

@@ -11,6 +11,7 @@ use crate::parse::{Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
 use crate::resolve::strings;
 use crate::resolved::figure;
+use crate::seen::Seen;
 
 use super::expression::output_of;
 
@@ -199,7 +200,7 @@ impl<'a> Shaper<'a, '_> {
     ) -> Shaped<()> {
         let mut from = select.from_clause().iter();
         let only = match (from.next(), from.next()) {
-            (Some(Node::RangeVar(var)), None) => Some(var),
+            (Some(Node::RangeVar(var)), None) => Some(Seen::of(var, &self.context)),
             _ => None,
         };
         let reads = !select.from_clause().is_empty();

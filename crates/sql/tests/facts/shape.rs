@@ -2,7 +2,7 @@
 
 use model::{Heavy, Operand, RowLimit, Shape};
 
-use crate::common::facts;
+use crate::common::{context, facts};
 
 fn shape(text: &str) -> Shape {
     facts(text).shape.known().unwrap_or_else(|| panic!("{text}: no shape")).clone()
@@ -99,6 +99,16 @@ const ALWAYS: &[&str] = &[
     "CASE WHEN a = 1 THEN true ELSE true END",
     "length(name) >= 0",
     "m.name = name",
+    "a BETWEEN 0 AND 5 OR a NOT BETWEEN 0 AND 5",
+    "a * 0 = 0",
+    "a - a = 0",
+    "a / a = 1",
+    "a % 1 = 0",
+    "(a = 5) IS NOT NULL",
+    "(a = 5 OR b = 6) IS NOT NULL",
+    "NULLIF(a, a) IS NULL",
+    "GREATEST(a, 5) >= 5",
+    "LEAST(a, b, 5) < 6",
 ];
 
 /// Conditions that look like those, and filter.
@@ -135,6 +145,16 @@ const HONEST: &[&str] = &[
     "a = 1 OR a <> 2 AND b = 1",
     "(TRUE OR id = 1) AND a = 1",
     "a LIKE 'x' OR a NOT LIKE 'y'",
+    "a BETWEEN 0 AND 5 OR a NOT BETWEEN 0 AND 6",
+    "a * 2 = 0",
+    "a - b = 0",
+    "a % 2 = 0",
+    "(a = 5) IS TRUE",
+    "NULLIF(a, b) IS NULL",
+    "GREATEST(a, 5) > 5",
+    "LEAST(a, b) < 6",
+    "a IS NOT NULL",
+    "m.name IS NOT NULL",
 ];
 
 #[test]
@@ -147,6 +167,57 @@ fn a_where_that_filters_nothing_is_found() {
     marked(TAUTOLOGY, &always.iter().map(String::as_str).collect::<Vec<_>>());
     let honest = texts(HONEST);
     unmarked(TAUTOLOGY, &honest.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// A catalog with one table, whose first column is NOT NULL.
+fn catalog() -> sql::catalog::Catalog {
+    use sql::catalog::{Catalog, Column, FORMAT, Relation, RelationKind, Snapshot};
+    let column = |name: &str, number, not_null| Column {
+        name: name.into(),
+        number,
+        type_oid: 25,
+        not_null,
+        default: None,
+        generated: false,
+    };
+    let table = Relation {
+        oid: 20_000,
+        schema: "app".into(),
+        name: "merchants".into(),
+        kind: RelationKind::Table,
+        columns: vec![column("name", 1, true), column("a", 2, false)],
+        parents: Vec::new(),
+        definition: None,
+        row_type: 0,
+        row_security: false,
+        security_invoker: false,
+        has_rules: false,
+        has_triggers: false,
+    };
+    let schemas = vec!["pg_catalog".into(), "app".into()];
+    let snapshot =
+        Snapshot { format: FORMAT, schemas, relations: vec![table], ..Snapshot::default() };
+    Catalog::from_snapshot(snapshot).unwrap()
+}
+
+#[test]
+fn a_column_that_is_never_null_is_no_filter_where_a_catalog_says_so() {
+    let (catalog, paths) = (catalog(), [vec!["app".to_owned()]]);
+    let context = sql::Context { catalog: sql::Known::Catalog(&catalog), ..context(&paths) };
+    let filters_nothing = |condition: &str| {
+        let text = format!("DELETE FROM merchants m WHERE {condition}");
+        let facts = sql::analyze(text.as_bytes(), &context).statements()[0]
+            .facts(&|_, _| None)
+            .into_owned();
+        assert_eq!(facts.shape.known().unwrap().tautology, !facts.unfiltered.is_known_empty());
+        !facts.unfiltered.is_known_empty()
+    };
+    for always in ["name IS NOT NULL", "m.name IS NOT NULL", "NOT (m.name IS NULL)"] {
+        assert!(filters_nothing(always), "{always}");
+    }
+    for honest in ["a IS NOT NULL", "m.a IS NOT NULL", "name IS NULL"] {
+        assert!(!filters_nothing(honest), "{honest}");
+    }
 }
 
 #[test]

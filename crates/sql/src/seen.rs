@@ -1,0 +1,60 @@
+//! From which relation a condition is seen: what it is called there, and what a catalog says of it.
+
+use crate::catalog::{Catalog, Relation, RelationKind};
+use crate::context::{Context, Known, SearchPaths};
+use crate::parse::nodes;
+use crate::statements::written;
+
+/// The one relation that a condition filters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen<'t> {
+    /// As it is written.
+    pub(crate) var: &'t nodes::RangeVar,
+    /// As it is stored, if that is certain.
+    stored: Option<&'t Relation>,
+}
+
+impl<'t> Seen<'t> {
+    /// The relation that `var` names under every search path that may be in force.
+    pub(crate) fn of(var: &'t nodes::RangeVar, context: &Context<'t>) -> Self {
+        let stored = match (context.catalog, context.search_paths) {
+            (Known::Catalog(catalog), SearchPaths::Possible(paths)) => stored(var, catalog, paths),
+            (Known::Nothing | Known::Stale, _) | (Known::Catalog(_), SearchPaths::Unknown) => None,
+        };
+        Self { var, stored }
+    }
+
+    /// What qualifies its columns.
+    pub(crate) fn name(&self) -> Option<&'t str> {
+        self.var.alias().and_then(nodes::Alias::aliasname).or_else(|| self.var.relname())
+    }
+
+    /// Whether a column of it is never NULL, by its definition.
+    pub(crate) fn is_never_null(&self, column: &str) -> bool {
+        let renamed = self.var.alias().is_some_and(|alias| !alias.colnames().is_empty());
+        let table = self.stored.filter(|stored| {
+            !renamed && matches!(stored.kind, RelationKind::Table | RelationKind::Partitioned)
+        });
+        let mut columns = table.into_iter().flat_map(|stored| &stored.columns);
+        columns.any(|own| *own.name == *column && own.not_null)
+    }
+}
+
+fn stored<'t>(
+    var: &nodes::RangeVar,
+    catalog: &'t Catalog,
+    paths: &[Vec<String>],
+) -> Option<&'t Relation> {
+    let name = written(var);
+    if let Some(schema) = name.schema {
+        return catalog.relation(schema, name.name);
+    }
+    let mut found = paths.iter().map(|path| {
+        let listed = path.iter().any(|schema| schema == "pg_catalog");
+        let first = (!listed).then_some("pg_catalog");
+        let mut schemas = first.into_iter().chain(path.iter().map(String::as_str));
+        schemas.find_map(|schema| catalog.relation(schema, name.name))
+    });
+    let first = found.next().flatten()?;
+    found.all(|other| other.is_some_and(|other| other.oid == first.oid)).then_some(first)
+}
