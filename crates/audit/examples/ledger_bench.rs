@@ -34,6 +34,7 @@ fn run(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
         session: "s-1",
         principal: &principal,
         statement: b"select id, text from feedback where id = 17",
+        submitted: None,
         facts: &facts,
         decision: "allow",
         reasons: &[],

@@ -94,6 +94,8 @@ pub struct Entry<'a> {
     pub principal: &'a Principal,
     /// The exact bytes that were judged.
     pub statement: &'a [u8],
+    /// What the client sent, if a condition was added to it.
+    pub submitted: Option<&'a [u8]>,
     /// What analysis proved about them.
     pub facts: &'a SqlFacts,
     /// `allow`, `hold` or `deny`.
@@ -296,6 +298,9 @@ impl Entry<'_> {
         action(out, self.facts.operation);
         resources(out, self.facts);
         statement(out, self.statement, payload);
+        if let Some(submitted) = self.submitted {
+            submission(out, submitted, payload);
+        }
         serde(out, "facts", self.facts)?;
         text(out, "decision", self.decision);
         reasons(out, self.reasons);
@@ -373,6 +378,22 @@ fn statement(out: &mut Vec<u8>, bytes: &[u8], payload: Payload) {
     }
     hex(out, "statement_sha256", &Sha256::digest(bytes));
     number(out, "statement_bytes", u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+}
+
+/// What was sent instead of the statement: its text under the same rules, and its digest.
+fn submission(out: &mut Vec<u8>, bytes: &[u8], payload: Payload) {
+    let fits = bytes.len() <= limits::MAX_STATEMENT_BYTES;
+    let text = std::str::from_utf8(bytes).ok().filter(|_| fits);
+    let kept = match (payload, text) {
+        (Payload::Full, Some(text)) => Some(text.to_owned()),
+        (Payload::Redacted, Some(text)) => Some(redact::literals(text)),
+        (Payload::Digest, Some(_)) | (_, None) => None,
+    };
+    if let Some(text) = kept {
+        name(out, "submitted");
+        json::string(out, &text);
+    }
+    hex(out, "submitted_sha256", &Sha256::digest(bytes));
 }
 
 fn text_whole(out: &mut Vec<u8>, payload: &str, sql: &str) {

@@ -126,6 +126,7 @@ impl Sample {
             session: &self.session,
             principal: &self.principal,
             statement: &self.statement,
+            submitted: None,
             facts: &self.facts,
             decision: "allow",
             reasons: &[],

@@ -28,6 +28,7 @@ fn child() {
         session: "s",
         principal: &principal,
         statement: &statement,
+        submitted: None,
         facts: &facts,
         decision: "allow",
         reasons: &[],

@@ -327,6 +327,7 @@ agents:
                 session: "s-1",
                 principal: &principal,
                 statement: statement.as_bytes(),
+                submitted: None,
                 facts: &SqlFacts::of(Operation::Select),
                 decision: "deny",
                 reasons: &[],

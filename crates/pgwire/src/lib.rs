@@ -24,6 +24,7 @@ pub use frame::{
 };
 pub use message::{
     BindHead, BindValues, ClientMessage, Format, Malformed, NameKind, Query, decode_client,
+    parse_message, query,
 };
 pub use names::{Change, Definition, Lookup};
 pub use order::{Outcome, Settlement, Ticket};

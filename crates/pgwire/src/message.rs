@@ -263,6 +263,30 @@ fn function_call<'a>(
     Ok(ClientMessage::FunctionCall(oid))
 }
 
+/// A Query message with this text, which holds no zero byte.
+pub fn query(text: &[u8]) -> Vec<u8> {
+    framed(b'Q', &[text, &[0]])
+}
+
+/// A Parse message of this name and text, neither of which holds a zero byte, with parameter type OIDs as
+/// they came, four bytes each.
+pub fn parse_message(name: &[u8], text: &[u8], types: &[u8]) -> Vec<u8> {
+    let count = u16::try_from(types.len() / 4).unwrap_or(u16::MAX).to_be_bytes();
+    framed(b'P', &[name, &[0], text, &[0], &count, types])
+}
+
+fn framed(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut frame = Vec::with_capacity(length + 5);
+    frame.push(tag);
+    // A text that was read as one frame and grew by some conditions is far from the limit.
+    frame.extend(u32::try_from(length + 4).unwrap_or(u32::MAX).to_be_bytes());
+    for part in parts {
+        frame.extend_from_slice(part);
+    }
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +311,18 @@ mod tests {
         );
         assert!(decode_client(ClientTag::Parse, b"s\0select $1\0\0\x02\0\0\0\x17", true).is_err());
         assert!(decode_client(ClientTag::Parse, b"s\0select $1\0\0\0x", true).is_err());
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let frame = query(b"select 1");
+        assert_eq!(frame[..5], [b'Q', 0, 0, 0, 13]);
+        let read = decode_client(ClientTag::Query, &frame[5..], true);
+        assert_eq!(read, Ok(ClientMessage::Query(b"select 1")));
+        let types = &[0, 0, 0, 23, 0, 0, 0, 0];
+        let frame = parse_message(b"s", b"select $1", types);
+        let read = decode_client(ClientTag::Parse, &frame[5..], true);
+        assert_eq!(read, Ok(ClientMessage::Parse { name: b"s", text: b"select $1", types }));
     }
 
     #[test]

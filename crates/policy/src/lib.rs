@@ -36,6 +36,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use explain::{Explanation, Said, Step};
 pub use policy::{Loaded, Policy};
 pub use reason::{Bucket, Reason, ReasonCode};
+pub use tenancy::Constrain;
 
 /// The question that a policy answers.
 pub use model::Request;

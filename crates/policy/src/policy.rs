@@ -16,7 +16,7 @@ use crate::explain::Explanation;
 use crate::function::FunctionSet;
 use crate::settings::SettingGrants;
 use crate::suggest::with_suggestion;
-use crate::tenancy::Tenancy;
+use crate::tenancy::{Constrain, Tenancy};
 use crate::{Decision, Diagnostics, Mode, PolicyDigest, Reason, risk};
 
 /// A checked, compiled policy. Cheap to share, impossible to change.
@@ -118,6 +118,18 @@ impl Policy {
         }
         let reasons = reasons.into_iter().map(|reason| with_suggestion(agent, request, reason));
         Decision::deny(self.digest, reasons.collect()).with_risk(risk)
+    }
+
+    /// What would cure a denial of `request`, if the policy adds missing conditions (`enforce: rewrite`). What
+    /// comes of it is to be judged again.
+    pub fn constrain(&self, request: &Request<'_>, decision: &Decision) -> Option<Constrain<'_>> {
+        let principal = self.supplied(request.principal);
+        Constrain::of(self.tenancy.as_ref(), &principal, request.stage, decision)
+    }
+
+    /// Whether missing conditions are added.
+    pub fn rewrites(&self) -> bool {
+        self.tenancy.as_ref().is_some_and(|tenancy| tenancy.rewrites)
     }
 
     /// What each step of evaluation says about `request`.

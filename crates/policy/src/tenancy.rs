@@ -14,7 +14,7 @@ use crate::catalog::is_driver_read;
 use crate::evaluate::{Reasons, named, unknown};
 use crate::policy::Policy;
 use crate::table::TableSet;
-use crate::{Reason, ReasonCode};
+use crate::{Decision, Reason, ReasonCode};
 
 /// The tenant column, if the document names none.
 pub(crate) const COLUMN: &str = "tenant_id";
@@ -33,6 +33,8 @@ pub(crate) struct Tenancy {
     pub(crate) admin_role: String,
     /// A setting that holds the tenant, in lower case.
     pub(crate) setting: Option<String>,
+    /// Whether a missing condition is added.
+    pub(crate) rewrites: bool,
 }
 
 impl Tenancy {
@@ -130,14 +132,64 @@ fn resolved(tenancy: &Tenancy, uses: &[TenantUse], request: &Request<'_>, reason
         return;
     };
     for (used, relation) in scoped {
-        let holds = |bound: &TenantBound| match bound {
-            TenantBound::Value(value) => used.kind.same(value, tenant),
-            TenantBound::Parameter { .. } => request.stage == Stage::Parse,
-            TenantBound::Setting(name) => tenancy.setting.as_ref() == Some(name),
-        };
-        if !used.bounds.iter().any(holds) {
+        if !is_bound(tenancy, used, tenant, request.stage) {
             reasons.add(violation(tenancy, &relation.to_string(), used, facts));
         }
+    }
+}
+
+fn is_bound(tenancy: &Tenancy, used: &TenantUse, tenant: &str, stage: Stage) -> bool {
+    used.bounds.iter().any(|bound| match bound {
+        TenantBound::Value(value) => used.kind.same(value, tenant),
+        TenantBound::Parameter { .. } => stage == Stage::Parse,
+        TenantBound::Setting(name) => tenancy.setting.as_ref() == Some(name),
+    })
+}
+
+/// A duty that goes with a denial: with this condition on each use of a table, the statement may be judged
+/// again.
+#[derive(Debug)]
+pub struct Constrain<'p> {
+    tenancy: &'p Tenancy,
+    tenant: String,
+    role: Option<String>,
+    stage: Stage,
+}
+
+impl<'p> Constrain<'p> {
+    /// The duty of `decision`, if missing conditions are all that denies it.
+    pub(crate) fn of(
+        tenancy: Option<&'p Tenancy>,
+        principal: &Principal,
+        stage: Stage,
+        decision: &Decision,
+    ) -> Option<Self> {
+        let tenancy = tenancy.filter(|one| one.rewrites)?;
+        let tenants = |reason: &Reason| reason.code() == ReasonCode::TenantViolation;
+        // The condition is a WHERE, too.
+        let cured = |reason: &Reason| tenants(reason) || reason.code() == ReasonCode::MissingWhere;
+        let reasons = decision.reasons();
+        let curable =
+            !decision.is_allowed() && reasons.iter().any(tenants) && reasons.iter().all(cured);
+        let tenant = principal.tenant.clone().filter(|tenant| !tenant.is_empty())?;
+        curable.then(|| Self { tenancy, tenant, role: principal.on_behalf_of.clone(), stage })
+    }
+
+    /// The tenant's column.
+    pub fn column(&self) -> &str {
+        &self.tenancy.column
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Whether a use of a table is bound already, or needs not be.
+    pub fn holds(&self, used: &TenantUse) -> bool {
+        let relation = named(&used.schema, &used.relation);
+        self.tenancy.global.lists(&relation, self.role.as_deref())
+            || is_bound(self.tenancy, used, &self.tenant, self.stage)
     }
 }
 

@@ -100,7 +100,7 @@ fn detections_are_checked_and_take_the_templates_as_they_are() {
 #[test]
 fn tenancy_is_checked() {
     fails("tenancy: {colum: t}", "did you mean `column`?");
-    fails("tenancy: {enforce: rewrite}", "`enforce` cannot be `rewrite`");
+    fails("tenancy: {enforce: rewrit}", "`enforce` cannot be `rewrit`");
     fails("tenancy: {column: ''}", "`column` is empty");
     fails("tenancy: {table_required_scope: {'a b': x}}", "`a b` is no table");
     fails("agents: {a: {tenant: ''}}", "a tenant has a name");

@@ -56,17 +56,31 @@ pub(crate) struct Analysed<'a> {
     first: Arc<SqlFacts>,
     others: Vec<Arc<SqlFacts>>,
     received: Instant,
+    submitted: Option<&'a [u8]>,
 }
 
 impl<'a> Analysed<'a> {
     /// A submission of one statement.
     pub(crate) fn one(bytes: &'a [u8], text: &'a [u8], stage: Stage, facts: Arc<SqlFacts>) -> Self {
-        Self { bytes, text, stage, first: facts, others: Vec::new(), received: Instant::now() }
+        Self {
+            bytes,
+            text,
+            stage,
+            first: facts,
+            others: Vec::new(),
+            received: Instant::now(),
+            submitted: None,
+        }
     }
 
     /// When its last byte was here: the latency in its record counts from then.
     pub(crate) fn received(self, received: Instant) -> Self {
         Self { received, ..self }
+    }
+
+    /// What the client sent, if the text is another one.
+    pub(crate) fn submitted(self, submitted: Option<&'a [u8]>) -> Self {
+        Self { submitted, ..self }
     }
 
     /// A submission of several. None at all would be a fault of ours, so nothing is known of it.
@@ -80,7 +94,7 @@ impl<'a> Analysed<'a> {
         let first =
             facts.next().unwrap_or_else(|| Arc::new(SqlFacts::unknown(Unknown::UnknownStatement)));
         let received = Instant::now();
-        Self { bytes, text, stage, first, others: facts.collect(), received }
+        Self { bytes, text, stage, first, others: facts.collect(), received, submitted: None }
     }
 
     /// Everything that the submission does, for its record.
@@ -111,6 +125,8 @@ pub(crate) struct Batch {
 struct Judged {
     stage: Stage,
     text: Range<usize>,
+    /// What the client sent, if that is not the text.
+    submitted: Option<Range<usize>>,
     facts: Arc<SqlFacts>,
     decision: Decision,
     digest: Arc<InForce>,
@@ -302,10 +318,12 @@ impl Gate {
             Ruling::Refuse(decision.clone())
         };
         let text = batch.keep_text(analysed.text);
+        let submitted = analysed.submitted.map(|submitted| batch.keep_text(submitted));
         let latency_ns = nanoseconds(analysed.received);
         batch.judged.push(Judged {
             stage: analysed.stage,
             text,
+            submitted,
             facts: analysed.merged(),
             decision,
             digest: in_force,
@@ -314,6 +332,36 @@ impl Gate {
             forwarded,
         });
         ruling
+    }
+
+    /// A text with the conditions that the policy adds to it, if they are all that it lacks. It is another
+    /// submission, to be analysed and judged like any.
+    pub(crate) fn constrained(
+        &self,
+        who: &Principal,
+        (text, stage): (&[u8], Stage),
+        facts: &[Arc<SqlFacts>],
+        context: &sql::Context<'_>,
+    ) -> Option<String> {
+        let in_force = self.policy.load_full();
+        let policy = &in_force.policy;
+        if !policy.rewrites() || self.mode == Mode::Observe || policy.mode_for(who) == Mode::Observe
+        {
+            return None;
+        }
+        let mut duty = None;
+        for facts in facts {
+            let request = Request { principal: who, door: Door::Pg, stage, facts };
+            let decision = policy.evaluate(&request);
+            if !decision.is_allowed() {
+                duty = Some(policy.constrain(&request, &decision)?);
+            }
+        }
+        let duty = duty?;
+        let holds = |used: &model::TenantUse| duty.holds(used);
+        let constraint =
+            sql::Constraint { column: duty.column(), value: duty.tenant(), holds: &holds };
+        sql::constrain(text, context, constraint)
     }
 
     /// Records that a message was refused whatever the policy says: it broke the protocol. Nothing
@@ -326,6 +374,7 @@ impl Gate {
         batch.judged.push(Judged {
             stage: analysed.stage,
             text,
+            submitted: None,
             latency_ns: nanoseconds(analysed.received),
             facts: analysed.merged(),
             decision,
@@ -403,6 +452,7 @@ impl Gate {
                 session,
                 principal: whole,
                 statement: batch.texts.get(judged.text.clone()).unwrap_or_default(),
+                submitted: judged.submitted.clone().and_then(|range| batch.texts.get(range)),
                 facts: &judged.facts,
                 decision: judged.decision.outcome().as_str(),
                 reasons,

@@ -220,7 +220,7 @@ pub fn analyze(text: &[u8], context: &Context<'_>) -> Analysis {
 }
 
 /// The text as the server will read it, or why that is not certain.
-fn readable<'t>(text: &'t [u8], context: &Context<'_>) -> Result<&'t str, Unknown> {
+pub(crate) fn readable<'t>(text: &'t [u8], context: &Context<'_>) -> Result<&'t str, Unknown> {
     if text.len() > limits::MAX_STATEMENT_BYTES {
         return Err(Unknown::TooComplex);
     }
@@ -266,7 +266,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     if statements.is_empty() {
         statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));
     }
-    let (count, commented) = (statements.len(), shape::has_comment(text));
+    let (count, commented) = (statements.len(), crate::scanner::has_comment(text));
     for statement in &mut statements {
         shape::in_submission(&mut statement.facts.shape, count, commented);
     }

@@ -27,7 +27,9 @@ mod parts;
 mod predicate;
 mod resolve;
 mod resolved;
+mod rewrite;
 mod routine;
+mod scanner;
 mod scope;
 mod seen;
 mod settings;
@@ -42,3 +44,4 @@ pub use analysis::{
 };
 pub use context::{Context, Encoding, Known, SearchPaths};
 pub use options::{parse_search_path, split_options, startup_settings};
+pub use rewrite::{Constraint, constrain};

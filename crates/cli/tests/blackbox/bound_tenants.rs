@@ -42,10 +42,14 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
 
 /// A door that knows the tables.
 fn door() -> Door {
+    door_with(TENANTS)
+}
+
+fn door_with(policy: &str) -> Door {
     let database = database();
     let dsn = server().conn_string(&database);
     let own = format!("ALTER ROLE app IN DATABASE {database} SET app.tenant = '2'");
-    let door = Door::before(server().port, database, TENANTS, &["--catalog-dsn", &dsn]);
+    let door = Door::before(server().port, database, policy, &["--catalog-dsn", &dsn]);
     door.direct(OF_TENANTS);
     door.direct(&own);
     let runs = |sql: &str| eventually(Duration::from_secs(20), || ask(&door, sql).code == 0);
@@ -240,4 +244,72 @@ fn a_parameter_is_read_as_the_column_that_it_is_compared_with() {
     ] {
         assert_eq!(bound(&door, agent, asked, value, binary), refused, "{asked:?} {value:?}");
     }
+}
+
+/// Every record.
+fn ledger_of(door: &Door) -> String {
+    let files = std::fs::read_dir(door.proxy.ledger()).unwrap().map(|file| file.unwrap().path());
+    let segments = files.filter(|file| file.extension().is_some_and(|own| own == "jsonl"));
+    segments.map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+/// A statement, and how many rows of tenant 2 it is to give.
+const REWRITTEN: &[(&str, &str)] = &[
+    ("SELECT note FROM orders ORDER BY id", "own own"),
+    ("SELECT o.note FROM orders o WHERE o.id > 0 OR true", "own own"),
+    ("SELECT count(*) FROM orders o JOIN accounts a ON a.id > 0 -- all of them", "2"),
+    ("SELECT count(*) FROM orders, accounts", "2"),
+    ("SELECT count(a.id) FROM products p LEFT JOIN accounts a ON true", "2"),
+    ("SELECT note FROM (SELECT note FROM orders LIMIT 1) s", "own"),
+    ("WITH s AS (SELECT * FROM orders) SELECT count(*) FROM s a, s b", "4"),
+    ("SELECT (SELECT count(*) FROM accounts) FROM orders o WHERE note = 'own' LIMIT 1", "1"),
+    ("SELECT note FROM orders UNION SELECT email FROM accounts ORDER BY 1", "own own@example.com"),
+    ("SELECT note FROM public.orders WHERE orders.id IN (SELECT id FROM public.orders)", "own own"),
+    ("SELECT o.* FROM orders AS o (a, b) WHERE a = 1", "1,2,,,own"),
+    ("SELECT id, count(*) FROM orders GROUP BY id HAVING count(*) > 0 ORDER BY id", "1,1 2,1"),
+    ("SELECT note FROM orders WHERE tenant_id = 3 OR note = 'own'", "own own"),
+    ("SELECT email FROM active_accounts", ""),
+    ("UPDATE orders SET total = 1 RETURNING note", "own own"),
+    (
+        "UPDATE orders o SET total = 2 FROM accounts a WHERE a.id < o.id + 100 RETURNING o.note",
+        "own own",
+    ),
+    ("DELETE FROM letters WHERE note LIKE '%two%' RETURNING note", "of two"),
+];
+
+#[test]
+fn a_missing_condition_is_added_where_the_policy_says_so() {
+    let door =
+        door_with(&TENANTS.replace("setting: app.tenant", "setting: app.tenant, enforce: rewrite"));
+    for (sql, rows) in REWRITTEN {
+        let said = ask(&door, sql);
+        let mut lines = said.out.lines().map(|line| line.replace('|', ","));
+        let given: Vec<String> = lines
+            .by_ref()
+            .filter(|line| !line.starts_with("UPDATE") && !line.starts_with("DELETE"))
+            .collect();
+        assert_eq!((said.code, given.join(" ").as_str()), (0, *rows), "{sql}: {said:?}");
+    }
+    // By the extended protocol, too, and with parameters of the statement's own.
+    let mine = ("SELECT note FROM letters WHERE id > $1 ORDER BY id", &[][..]);
+    door.direct("INSERT INTO letters (tenant_id, note) VALUES ('2', 'again')");
+    assert_eq!(bound(&door, ANALYST, mine, b"0", false), "again");
+    for sql in [
+        "INSERT INTO orders (note) VALUES ('x')",
+        "INSERT INTO orders (note, tenant_id) VALUES ('x', 3)",
+        "SELECT email FROM addresses",
+        "COPY orders TO STDOUT",
+        "TRUNCATE orders",
+        "UPDATE orders SET tenant_id = 3",
+        "SELECT * FROM ONLY orders LEFT JOIN accounts ON true",
+        "TABLE orders",
+        "MERGE INTO orders o USING accounts a ON o.id = a.id WHEN MATCHED THEN DELETE",
+    ] {
+        let said = ask(&door, sql);
+        assert!(said.code == 1 && said.err.contains("tenant_violation"), "{sql}: {said:?}");
+    }
+    // The record has what was judged and forwarded, and what was sent.
+    let ledger = ledger_of(&door);
+    assert!(ledger.contains(r#"WHERE \"orders\".\"tenant_id\" = '?' ORDER BY id"#), "{ledger}");
+    assert!(ledger.contains(r#""submitted":"SELECT note FROM orders ORDER BY id""#), "{ledger}");
 }

@@ -27,10 +27,9 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Tenancy {
     let column = text("column").unwrap_or_else(|| COLUMN.to_owned());
     let admin_role = text("admin_role").unwrap_or_else(|| ADMIN_ROLE.to_owned());
     let setting = text("setting").map(|name| name.to_ascii_lowercase());
-    if let Some((_, node)) = get(own, "enforce") {
-        // To add the condition instead is not built, so it is no word here.
-        choice(node, "`enforce`", &["deny"], report);
-    }
+    let rewrites = get(own, "enforce").is_some_and(|(_, node)| {
+        choice(node, "`enforce`", &["deny", "rewrite"], report) == Some("rewrite")
+    });
     let global = match get(own, "tenant_global_tables") {
         Some((_, node)) => TableSet::new(tables(node, "`tenant_global_tables`", report)),
         None => TableSet::default(),
@@ -43,7 +42,7 @@ pub(super) fn read(node: &Node, report: &mut Report<'_>) -> Tenancy {
     }
     let asks_scopes = |(key, _): &(Key, Node)| SCOPE_KEYS.contains(&key.text.as_str());
     let isolates = own.is_empty() || !own.iter().all(asks_scopes);
-    Tenancy { isolates, column, global, scopes: scopes(own, report), admin_role, setting }
+    Tenancy { isolates, column, global, scopes: scopes(own, report), admin_role, setting, rewrites }
 }
 
 fn scopes(own: &Entries, report: &mut Report<'_>) -> Vec<(TableSet, String)> {

@@ -120,6 +120,8 @@ enum Use<'v> {
 struct Question<'a> {
     frame: &'a [u8],
     text: &'a [u8],
+    /// What the client sent, if a condition was added to it.
+    submitted: Option<&'a [u8]>,
     stage: Stage,
     facts: Vec<Arc<SqlFacts>>,
 }
@@ -330,10 +332,12 @@ impl Judge {
         place: Refused,
         missing: Option<Refusal>,
     ) -> Option<u64> {
-        let Question { frame, text, stage, facts } = question;
+        let Question { frame, text, submitted, stage, facts } = question;
         // Leaving a transaction, or nothing at all, shows no good will.
         let works = facts.iter().any(|facts| !facts.empty && facts.transaction.is_none());
-        let analysed = Analysed::several(frame, text, stage, facts).received(self.received);
+        let analysed = Analysed::several(frame, text, stage, facts)
+            .received(self.received)
+            .submitted(submitted);
         let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
         match ruling {
             Ruling::Forward => {
@@ -402,18 +406,28 @@ impl Judge {
     fn on_query(&mut self, frame: &[u8], text: &[u8], whole: bool) -> bool {
         if !whole {
             let facts = vec![Arc::new(SqlFacts::unknown(Unknown::TooComplex))];
-            let question = Question { frame, text, stage: Stage::Query, facts };
+            let question = Question { frame, text, submitted: None, stage: Stage::Query, facts };
             if let Some(ticket) = self.ask(question, Refused::Query, None) {
                 self.reading.on_settings(&model::Fact::Unknown(Unknown::TooComplex));
                 self.protocol.submitted(Submitted::Query(vec![forget()]), Some(ticket));
             }
             return true;
         }
+        self.on_query_text(frame, text, None)
+    }
+
+    /// `submitted` is what the client sent, if a condition was added to it.
+    fn on_query_text(&mut self, frame: &[u8], text: &[u8], submitted: Option<&[u8]>) -> bool {
         let analysis = sql::analyze(text, &self.reading.context());
         let Some(facts) = self.facts(&analysis) else { return false };
+        if submitted.is_none()
+            && let Some(new) = self.constrained(text, Stage::Query, &facts)
+        {
+            return self.on_query_text(&pgwire::query(new.as_bytes()), new.as_bytes(), Some(text));
+        }
         let settings: Vec<_> = facts.iter().map(Arc::clone).collect();
         let missing = self.missing_name(&analysis);
-        let question = Question { frame, text, stage: Stage::Query, facts };
+        let question = Question { frame, text, submitted, stage: Stage::Query, facts };
         if let Some(ticket) = self.ask(question, Refused::Query, missing) {
             for facts in &settings {
                 self.about_to_run(facts);
@@ -438,6 +452,17 @@ impl Judge {
             self.refuse_message(place, Stage::Parse, refusal);
             return true;
         }
+        self.on_parse_text(frame, (name, text, types), place, None)
+    }
+
+    /// `submitted` is what the client sent, if a condition was added to it.
+    fn on_parse_text(
+        &mut self,
+        frame: &[u8],
+        (name, text, types): (&[u8], &[u8], Option<&[u8]>),
+        place: Refused,
+        submitted: Option<&[u8]>,
+    ) -> bool {
         let source = if let Some(types) = types {
             let analysis = sql::analyze(text, &self.reading.context());
             Source {
@@ -453,11 +478,25 @@ impl Judge {
         };
         let prepared = Prepared(Arc::new(source));
         let Some(facts) = self.prepared_facts(&prepared) else { return false };
-        let question = Question { frame, text, stage: Stage::Parse, facts };
+        if submitted.is_none()
+            && let Some(types) = types
+            && let Some(new) = self.constrained(text, Stage::Parse, &facts)
+        {
+            let new = new.as_bytes();
+            let frame = pgwire::parse_message(name, new, types);
+            return self.on_parse_text(&frame, (name, new, Some(types)), place, Some(text));
+        }
+        let question = Question { frame, text, submitted, stage: Stage::Parse, facts };
         if let Some(ticket) = self.ask(question, place, None) {
             self.protocol.submitted(Submitted::Parse(name, prepared), Some(ticket));
         }
         true
+    }
+
+    /// The text with the conditions that the policy adds.
+    fn constrained(&self, text: &[u8], stage: Stage, facts: &[Arc<SqlFacts>]) -> Option<String> {
+        let context = self.reading.context();
+        self.shared.gate.constrained(&self.who, (text, stage), facts, &context)
     }
 
     fn on_bind(&mut self, frame: &[u8], head: BindHead<'_>) -> bool {
@@ -515,7 +554,7 @@ impl Judge {
         let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
         let text = Arc::clone(&prepared.0);
         let text = text.text.as_deref().unwrap_or_default();
-        let question = Question { frame, text, stage, facts };
+        let question = Question { frame, text, submitted: None, stage, facts };
         if let Some(ticket) = self.ask(question, Refused::Extended, missing) {
             if let Some(facts) = run {
                 self.about_to_run(&facts);
@@ -571,7 +610,8 @@ impl Judge {
             }]),
         };
         let stage = Stage::FunctionCall;
-        let question = Question { frame, text: &[], stage, facts: vec![Arc::new(facts)] };
+        let facts = vec![Arc::new(facts)];
+        let question = Question { frame, text: &[], submitted: None, stage, facts };
         if let Some(ticket) = self.ask(question, Refused::FunctionCall, None) {
             self.protocol.submitted(Submitted::FunctionCall, Some(ticket));
         }

@@ -82,7 +82,7 @@ impl<'a> Resolver<'a> {
         self.assignments(conflict.target_list(), relation, &both, ctes)?;
         if !conflict.target_list().is_empty() {
             // The row that is there already may be anybody's.
-            let reference = self.refer(relation, Access::Write)?;
+            let reference = self.refer(relation, Access::Write, None)?;
             let there = Item { reference, ..item.clone() };
             let there = Rc::new(Namespace { items: vec![there], outer: None });
             self.bound_by(conflict.where_clause(), &there, &Binds::All)?;
@@ -177,7 +177,7 @@ impl<'a> Resolver<'a> {
             }
             return Ok(());
         }
-        let reference = self.refer(relation, Access::Write)?;
+        let reference = self.refer(relation, Access::Write, None)?;
         let position = match self.tenant {
             Some(tenant) if when.target_list().is_empty() => {
                 relation.columns.iter().position(|column| *column.name == *tenant)
@@ -212,7 +212,7 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<()> {
         let Some(tenant) = self.tenant else { return Ok(()) };
         for target in targets.filter(|target| target.name() == Some(tenant)) {
-            let reference = self.refer(relation, Access::Write)?;
+            let reference = self.refer(relation, Access::Write, None)?;
             self.assigned(reference, target.val());
         }
         Ok(())
@@ -308,7 +308,7 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<(&'a Relation, Item<'a>)> {
         let var = var.ok_or(Unknown::UnknownStatement)?;
         let relation = self.relation(var)?;
-        let reference = self.refer(relation, Access::Write)?;
+        let reference = self.refer(relation, Access::Write, Some(var.location))?;
         Ok((relation, Item { reference, ..item_of(relation, var) }))
     }
 

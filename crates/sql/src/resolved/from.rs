@@ -85,7 +85,7 @@ impl<'a> Resolver<'a> {
         }
         let relation = self.relation(var)?;
         self.used(relation.oid, Part::Any, ColumnRole::Output)?;
-        let reference = self.refer(relation, Access::Read)?;
+        let reference = self.refer(relation, Access::Read, Some(var.location))?;
         Ok(Item { reference, ..item_of(relation, var) })
     }
 

@@ -13,7 +13,7 @@ mod from;
 mod namespace;
 mod query;
 mod reach;
-mod tenancy;
+pub(crate) mod tenancy;
 mod term;
 mod utility;
 

@@ -23,7 +23,18 @@ use crate::resolve::strings;
 pub(super) struct Reference<'a> {
     relation: &'a Relation,
     access: Access,
+    /// Where its name stands, in bytes; `None` for rows that come about otherwise.
+    place: Option<i32>,
     bounds: BTreeSet<TenantBound>,
+}
+
+/// A reference, with where it is written.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    /// Byte offset of its name, if it has one of its own.
+    pub(crate) place: Option<i32>,
+    /// What binds it.
+    pub(crate) used: TenantUse,
 }
 
 impl Tenants<'_> {
@@ -71,6 +82,7 @@ impl<'a> Resolver<'a> {
         &mut self,
         relation: &'a Relation,
         access: Access,
+        place: Option<i32>,
     ) -> Resolved<Option<usize>> {
         let Some(column) = self.tenant else { return Ok(None) };
         let scoped = relation.columns.iter().any(|own| *own.name == *column);
@@ -83,7 +95,7 @@ impl<'a> Resolver<'a> {
             Some(text) if access == Access::Read => self.inside(text)?,
             Some(_) | None => BTreeSet::new(),
         };
-        self.tenants.references.push(Reference { relation, access, bounds });
+        self.tenants.references.push(Reference { relation, access, place, bounds });
         Ok(scoped.then(|| self.tenants.references.len() - 1))
     }
 
@@ -257,6 +269,11 @@ impl<'a> Resolver<'a> {
 
     /// Every reference of the statement `root`, with all that binds it.
     pub(super) fn tenants(&mut self, root: Node<'a>) -> Resolved<Vec<TenantUse>> {
+        Ok(self.placed_tenants(root)?.into_iter().map(|one| one.used).collect())
+    }
+
+    /// The same, with their places.
+    pub(crate) fn placed_tenants(&mut self, root: Node<'a>) -> Resolved<Vec<Placed>> {
         for _ in 0..self.tenants.references.len() {
             self.spend(self.tenants.links.len())?;
             let mut changed = false;
@@ -274,13 +291,16 @@ impl<'a> Resolver<'a> {
             }
         }
         let typed = self.typed(root)?;
-        let uses = self.tenants.references.iter().map(|reference| TenantUse {
-            schema: reference.relation.schema.clone().into(),
-            relation: reference.relation.name.clone().into(),
-            access: reference.access,
-            has_column: shows(reference.relation, self.tenant.unwrap_or_default()),
-            kind: self.compared(reference.relation),
-            bounds: reference.bounds.iter().map(|bound| said(bound, &typed)).collect(),
+        let uses = self.tenants.references.iter().map(|reference| Placed {
+            place: reference.place,
+            used: TenantUse {
+                schema: reference.relation.schema.clone().into(),
+                relation: reference.relation.name.clone().into(),
+                access: reference.access,
+                has_column: shows(reference.relation, self.tenant.unwrap_or_default()),
+                kind: self.compared(reference.relation),
+                bounds: reference.bounds.iter().map(|bound| said(bound, &typed)).collect(),
+            },
         });
         Ok(uses.collect())
     }

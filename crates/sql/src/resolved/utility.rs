@@ -50,7 +50,7 @@ impl<'a> Resolver<'a> {
         let role = if copy.is_from { ColumnRole::Write } else { ColumnRole::Output };
         self.used(relation.oid, Part::Any, role)?;
         let access = if copy.is_from { Access::Write } else { Access::Read };
-        self.refer(relation, access)?;
+        self.refer(relation, access, None)?;
         if copy.attlist().is_empty() {
             for column in relation.columns.iter().filter(|column| !column.generated) {
                 self.used(relation.oid, Part::Column(column.number), role)?;
@@ -77,7 +77,7 @@ impl<'a> Resolver<'a> {
                     // What does not exist yet is what it makes.
                     if let Ok(relation) = self.relation(var) {
                         self.used_whole(relation, ColumnRole::Write)?;
-                        self.refer(relation, Access::Define)?;
+                        self.refer(relation, Access::Define, None)?;
                     }
                 }
                 inner @ (Node::SelectStmt(_)

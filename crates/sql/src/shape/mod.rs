@@ -5,7 +5,6 @@
 //! kept only where every row that counts satisfies it; a column that may be used is never left out;
 //! depth and work are bounded, and a bound that is reached makes the shape unknown.
 
-mod comment;
 mod equality;
 mod expression;
 mod from;
@@ -28,8 +27,6 @@ use crate::limits;
 use crate::parse::{self, Node, nodes};
 use crate::{resolve, statements};
 use scope::Cte;
-
-pub(crate) use comment::has_comment;
 
 /// A part of the walk, or why there is no shape.
 type Shaped<T> = Result<T, Unknown>;

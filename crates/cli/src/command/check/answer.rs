@@ -30,6 +30,9 @@ struct Record<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     explanation: Vec<String>,
+    /// The text that was judged, if the policy added conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rewritten: Option<&'a str>,
 }
 
 /// A reason as JSON.
@@ -118,6 +121,7 @@ impl<W: Write> Writer<W> {
             statements,
             error: judgement.analysis.error().map(|failure| failure.message.as_str()),
             explanation: judgement.explanations.iter().map(ToString::to_string).collect(),
+            rewritten: judgement.rewritten.as_deref(),
         };
         serde_json::to_writer(&mut self.out, &record)?;
         self.out.write_all(b"\n")
@@ -155,6 +159,9 @@ impl<W: Write> Writer<W> {
             if !hint.is_empty() {
                 writeln!(self.out, "        hint: {}", printable(&hint))?;
             }
+        }
+        if let Some(text) = &judgement.rewritten {
+            writeln!(self.out, "      rewritten: {}", excerpt(text.as_bytes()))?;
         }
         if judgement.mode == Mode::Observe && judgement.outcome != Outcome::Allow {
             let remark = "the policy only observes here: the door would forward it all the same";

@@ -33,6 +33,8 @@ pub(super) struct Judgement {
     pub(super) analysis: Analysis,
     /// Each step, for each statement, if asked for.
     pub(super) explanations: Vec<Explanation>,
+    /// The text that was judged, if the policy added conditions to the submission.
+    pub(super) rewritten: Option<String>,
 }
 
 impl Judgement {
@@ -95,7 +97,46 @@ impl<'a> Judge<'a> {
             catalog: self.catalog.map_or(Known::Nothing, Known::Catalog),
             tenant_column: self.policy.tenant_column(),
         };
-        let analysis = sql::analyze(text, &context);
+        let judged = self.analysed(text, principal, &context);
+        if let Some(new) = self.constrained(text, principal, (&judged, &context)) {
+            let again = self.analysed(new.as_bytes(), principal, &context);
+            return Judgement { rewritten: Some(new), ..again };
+        }
+        judged
+    }
+
+    /// The text with the conditions that the policy adds, if they are all that it lacks.
+    fn constrained(
+        &self,
+        text: &[u8],
+        principal: &Principal,
+        (judged, context): (&Judgement, &Context<'_>),
+    ) -> Option<String> {
+        if !self.policy.rewrites()
+            || judged.outcome == Outcome::Allow
+            || judged.mode == Mode::Observe
+        {
+            return None;
+        }
+        let mut duty = None;
+        for statement in judged.analysis.statements() {
+            let facts = facts(statement);
+            let request =
+                Request { principal, door: Door::Check, stage: Stage::Query, facts: &facts };
+            let decision = self.policy.evaluate(&request);
+            if !decision.is_allowed() {
+                duty = Some(self.policy.constrain(&request, &decision)?);
+            }
+        }
+        let duty = duty?;
+        let holds = |used: &model::TenantUse| duty.holds(used);
+        let constraint =
+            sql::Constraint { column: duty.column(), value: duty.tenant(), holds: &holds };
+        sql::constrain(text, context, constraint)
+    }
+
+    fn analysed(&self, text: &[u8], principal: &Principal, context: &Context<'_>) -> Judgement {
+        let analysis = sql::analyze(text, context);
         let mut outcome = Outcome::Allow;
         let mut reasons: Vec<Reason> = Vec::new();
         let mut risk = 0;
@@ -117,7 +158,7 @@ impl<'a> Judge<'a> {
             }
         }
         let mode = self.policy.mode_for(principal);
-        Judgement { outcome, reasons, risk, mode, analysis, explanations }
+        Judgement { outcome, reasons, risk, mode, analysis, explanations, rewritten: None }
     }
 }
 

@@ -1,35 +1,23 @@
-//! Whether a text has a comment: PostgreSQL's lexical rules, as far as they decide it.
+//! PostgreSQL's lexical rules, as far as anything here reads a text beside its tree.
 //!
-//! What is here: literals, quoted names, dollar quotes and identifiers, inside which nothing is a
-//! comment. What is not: tokens. The text is one that the parser accepts, with
-//! `standard_conforming_strings` on, so no literal is left open.
+//! What is here: literals, quoted names, dollar quotes, comments and identifiers, and where each ends. What
+//! is not: operators and numbers. The text is one that the parser accepts, with
+//! `standard_conforming_strings` on, so no literal is left open (PostgreSQL documentation, "Lexical Structure").
+
+use std::ops::Range;
 
 /// A place in the text.
-struct Scanner<'t> {
+#[derive(Debug)]
+pub(crate) struct Scanner<'t> {
     bytes: &'t [u8],
     at: usize,
 }
 
 /// Whether `text` has `--` or `/*` outside literals and quoted names.
 pub(crate) fn has_comment(text: &str) -> bool {
-    // Most texts have neither, and long literals are passed at once.
-    if !text.contains("--") && !text.contains("/*") {
-        return false;
-    }
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
-    while let Some(byte) = scanner.peek(0) {
-        match byte {
-            b'-' if scanner.peek(1) == Some(b'-') => return true,
-            b'/' if scanner.peek(1) == Some(b'*') => return true,
-            b'\'' => scanner.quoted(b'\''),
-            b'"' => scanner.quoted(b'"'),
-            b'e' | b'E' if scanner.peek(1) == Some(b'\'') => scanner.escaped(),
-            b'$' => scanner.dollar(),
-            _ if starts_name(byte) => scanner.name(),
-            _ => scanner.at += 1,
-        }
-    }
-    false
+    // Most texts have neither.
+    (text.contains("--") || text.contains("/*"))
+        && Scanner::from(text, 0).any(|(token, _)| token == Token::Comment)
 }
 
 const fn starts_name(byte: u8) -> bool {
@@ -40,7 +28,115 @@ const fn continues_name(byte: u8) -> bool {
     starts_name(byte) || byte.is_ascii_digit() || byte == b'$'
 }
 
-impl Scanner<'_> {
+/// A token, as far as anything here looks at one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// A name or key word, or a number that follows one.
+    Word,
+    /// `"…"`, also with `U&` before it.
+    Quoted,
+    /// Any kind of literal.
+    Literal,
+    /// `(` or `[`.
+    Open,
+    /// `)` or `]`.
+    Close,
+    /// `;`.
+    Semicolon,
+    /// `.`.
+    Dot,
+    /// Any other byte.
+    Other,
+    /// `--` or `/* … */`.
+    Comment,
+}
+
+impl Iterator for Scanner<'_> {
+    type Item = (Token, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.skip_while(|byte| byte.is_ascii_whitespace() || byte == 0x0b);
+        let start = self.at;
+        let token = match self.peek(0)? {
+            b'-' if self.peek(1) == Some(b'-') => self.line_comment(),
+            b'/' if self.peek(1) == Some(b'*') => self.block_comment(),
+            b'\'' => self.literal(),
+            b'"' => self.quoted_name(),
+            b'e' | b'E' if self.peek(1) == Some(b'\'') => {
+                self.escaped();
+                Token::Literal
+            }
+            b'u' | b'U' if self.peek(1) == Some(b'&') && self.peek(2) == Some(b'"') => {
+                self.at += 2;
+                self.quoted_name()
+            }
+            b'$' => self.dollar(),
+            byte if starts_name(byte) => {
+                self.name();
+                Token::Word
+            }
+            byte => {
+                self.at += 1;
+                match byte {
+                    b'(' | b'[' => Token::Open,
+                    b')' | b']' => Token::Close,
+                    b';' => Token::Semicolon,
+                    b'.' => Token::Dot,
+                    _ => Token::Other,
+                }
+            }
+        };
+        Some((token, start..self.at.min(self.bytes.len())))
+    }
+}
+
+impl<'t> Scanner<'t> {
+    /// The tokens from a place on, which is not inside one.
+    pub(crate) const fn from(text: &'t str, at: usize) -> Self {
+        Self { bytes: text.as_bytes(), at }
+    }
+
+    fn line_comment(&mut self) -> Token {
+        self.skip_while(|byte| byte != b'\n' && byte != b'\r');
+        Token::Comment
+    }
+
+    /// Block comments nest.
+    fn block_comment(&mut self) -> Token {
+        let mut depth = 0_usize;
+        while let Some(byte) = self.peek(0) {
+            match (byte, self.peek(1)) {
+                (b'/', Some(b'*')) => {
+                    depth += 1;
+                    self.at += 2;
+                }
+                (b'*', Some(b'/')) => {
+                    depth = depth.saturating_sub(1);
+                    self.at += 2;
+                    if depth == 0 {
+                        break;
+                    }
+                }
+                _ => self.at += 1,
+            }
+        }
+        Token::Comment
+    }
+
+    fn literal(&mut self) -> Token {
+        self.quoted(b'\'');
+        Token::Literal
+    }
+
+    /// A doubled quote belongs to the name.
+    fn quoted_name(&mut self) -> Token {
+        self.quoted(b'"');
+        while self.peek(0) == Some(b'"') {
+            self.quoted(b'"');
+        }
+        Token::Quoted
+    }
+
     fn peek(&self, ahead: usize) -> Option<u8> {
         self.bytes.get(self.at.saturating_add(ahead)).copied()
     }
@@ -89,20 +185,21 @@ impl Scanner<'_> {
     }
 
     /// `$tag$ … $tag$`, or a parameter.
-    fn dollar(&mut self) {
+    fn dollar(&mut self) -> Token {
         let start = self.at;
         self.at += 1;
         if self.peek(0).is_some_and(starts_name) {
             self.skip_while(|byte| continues_name(byte) && byte != b'$');
         }
         if self.peek(0) != Some(b'$') {
-            return;
+            return Token::Other;
         }
         self.at += 1;
         let tag = self.bytes.get(start..self.at).unwrap_or_default();
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let end = rest.windows(tag.len()).position(|window| window == tag);
         self.at += end.map_or(rest.len(), |end| end.saturating_add(tag.len()));
+        Token::Literal
     }
 }
 
