@@ -19,7 +19,12 @@ import psycopg
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
 PORTCULLIS, DSN = sys.argv[1:3]
-PROFILES = ["strict", "standard"]
+PROFILES = ["strict", "standard", "tenant_analyst"]
+# Where the rows that went wrong are listed.
+MISSES = ROOT / ".portcullis" / "score"
+# Tables with rows of tenants: those of others must make no difference to the first.
+OF_TENANTS = """SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+  JOIN pg_attribute a ON a.attrelid = c.oid AND attname = 'tenant_id' WHERE relkind = 'r'"""
 
 
 def rows(name):
@@ -56,6 +61,46 @@ def shows(connection, sql):
     return "CANARY" in seen.upper()
 
 
+def differs(connection, sql):
+    """Whether rows of other tenants make a difference to what it gives."""
+    tables = [row[0] for row in connection.execute(OF_TENANTS)]
+    seen = []
+    for others in (True, False):
+        try:
+            with connection.transaction(force_rollback=True):
+                if not others:
+                    connection.execute("SET LOCAL session_replication_role = replica")
+                    for table in tables:
+                        connection.execute(f"DELETE FROM {table} WHERE tenant_id <> 1")
+                connection.execute("SET LOCAL statement_timeout = '2s'")
+                connection.execute("SELECT setseed(0.5)")
+                cursor = connection.execute(sql)
+                given = cursor.fetchmany(2000) if cursor.description else None
+                seen.append(sorted(map(repr, given)) if given is not None else cursor.rowcount)
+        except psycopg.errors.QueryCanceled:
+            return True
+        except psycopg.Error as error:
+            seen.append(str(error))
+    return seen[0] != seen[1]
+
+
+def list_misses(profile, answers, lines):
+    """Writes down each scored attack that was not stopped, and each hard honest statement that was refused."""
+    MISSES.mkdir(parents=True, exist_ok=True)
+    with open(MISSES / f"{profile}.jsonl", "w", encoding="utf-8") as out:
+        for row in attacks:
+            scored = row["tier"] in "AB" and row["expected"][profile] != "not_asserted"
+            scored = scored and row["fixture_semantics"] in ("valid", "not_checked_utility")
+            line = lines[row["id"]]
+            if scored and line["ver" "dict"] != "deny" and line.get("leak") is not False:
+                wrong = {"id": row["id"], "category": row["category"], "tier": row["tier"], "sql": row["sql"]}
+                out.write(json.dumps(wrong) + "\n")
+        for row in benign:
+            if profile in row.get("must_allow_under", []) and lines[row["id"]]["ver" "dict"] == "deny":
+                reasons = [reason["text"] for reason in answers[row["id"]]["reasons"]]
+                out.write(json.dumps({"id": row["id"], "refused": reasons, "sql": row["sql"]}) + "\n")
+
+
 attacks, benign = rows("sql_attacks.jsonl"), rows("sql_benign.jsonl")
 with tempfile.TemporaryDirectory() as folder:
     catalog = os.path.join(folder, "catalog.json")
@@ -71,19 +116,24 @@ with tempfile.TemporaryDirectory() as folder:
         for profile in PROFILES:
             answers = judge(str(ROOT / "policies" / "eval" / f"{profile}.yaml"), attacks + benign, catalog)
             hostile = {row["id"]: row for row in attacks}
-            passed = []
+            passed, lines = [], {}
             for number, answer in answers.items():
                 denied = answer["decision"] == "deny"
                 line = {"id": number, "profile": profile, "ver" "dict": "deny" if denied else "allow"}
                 if not denied and number in hostile:
                     passed.append(number)
                     decided.write(json.dumps(line) + "\n")
-                    if hostile[number]["tier"] == "B":
-                        line["leak"] = shows(connection, hostile[number]["sql"])
+                    sql = answer.get("rewritten", hostile[number]["sql"])
+                    if profile == "tenant_analyst":
+                        line["leak"] = shows(connection, sql) or differs(connection, sql)
+                    elif hostile[number]["tier"] == "B":
+                        line["leak"] = shows(connection, sql)
                 else:
                     decided.write(json.dumps(line) + "\n")
                 out.write(json.dumps(line) + "\n")
+                lines[number] = line
             let_pass[profile] = passed
+            list_misses(profile, answers, lines)
     for title, file in [("by decisions alone", decisions), ("with what tier B shows when run", scored)]:
         print(f"== {title}", flush=True)
         subprocess.run([sys.executable, str(CORPORA / "score.py"), file], check=True)

@@ -64,6 +64,12 @@ pub struct Shape {
     pub set_operation: bool,
     /// The text holds a comment.
     pub comment: bool,
+    /// WITH holds a statement that writes.
+    pub writing_with: bool,
+    /// EXPLAIN runs the statement.
+    pub runs_explained: bool,
+    /// A transaction is prepared, or a prepared one ended.
+    pub two_phase: bool,
     /// ORDER BY a random value.
     pub random_order: bool,
     /// Joins, comma joins included.
@@ -74,6 +80,9 @@ pub struct Shape {
     pub limit: RowLimit,
     /// Names of columns, as they are written. Sorted, unique.
     pub names: Vec<String>,
+    /// Settings that it shows, in lower case. Sorted, unique.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<String>,
     /// What can keep the server busy. Sorted, unique.
     pub heavy: Vec<Heavy>,
     /// Each place where rows of a relation are read or written.
@@ -162,11 +171,15 @@ impl Shape {
         self.unread |= inner.unread;
         self.set_operation |= inner.set_operation;
         self.comment |= inner.comment;
+        self.writing_with |= inner.writing_with;
+        self.runs_explained |= inner.runs_explained;
+        self.two_phase |= inner.two_phase;
         self.random_order |= inner.random_order;
         self.joins = self.joins.max(inner.joins);
         self.sub_selects = self.sub_selects.max(inner.sub_selects);
         self.limit = self.limit.max(inner.limit);
         merge(&mut self.names, inner.names);
+        merge(&mut self.shown, inner.shown);
         merge(&mut self.heavy, inner.heavy);
         let shift = u32::try_from(self.references.len()).unwrap_or(u32::MAX);
         self.references.extend(inner.references.iter().map(|one| one.shifted(shift)));
@@ -186,15 +199,22 @@ impl Shape {
     /// Whether a record has nothing to say about it.
     pub fn is_plain(&self) -> bool {
         let plain = Self::default();
-        let Self { references: _, equalities: _, columns: _, repeated: _, names, heavy, .. } = self;
+        let Self {
+            references: _, equalities: _, columns: _, repeated: _, names, shown, heavy, ..
+        } = self;
         let marks = |one: &Self| {
             [one.star, one.no_where, one.tautology, one.unread]
                 .into_iter()
                 .chain([one.set_operation, one.comment, one.random_order])
+                .chain([one.writing_with, one.runs_explained, one.two_phase])
                 .any(|mark| mark)
         };
         let counts = |one: &Self| (one.statements, one.joins, one.sub_selects, one.limit);
-        names.is_empty() && heavy.is_empty() && !marks(self) && counts(self) == counts(&plain)
+        names.is_empty()
+            && shown.is_empty()
+            && heavy.is_empty()
+            && !marks(self)
+            && counts(self) == counts(&plain)
     }
 
     /// Puts the values that parameters get in their place; `None` is one that cannot be read.

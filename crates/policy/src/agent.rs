@@ -6,6 +6,7 @@ use crate::Mode;
 use crate::callable::Callables;
 use crate::column::ColumnRule;
 use crate::profile::{Guards, OperationSet, Operations, Profile};
+use crate::setting_list::SettingList;
 use crate::table::TableSet;
 
 /// The rights of an agent, or of connections that no entry of `agents` describes.
@@ -17,6 +18,8 @@ pub(crate) struct Agent {
     /// Every list that is about a relation narrows it.
     pub(crate) columns: Vec<ColumnRule>,
     pub(crate) functions: Callables,
+    /// The settings that it may change.
+    pub(crate) settings: SettingList,
     /// The tables that it may reach, whatever its mission. `None`: all.
     pub(crate) tables: Option<TableSet>,
     /// The tenant that it acts for, if its identity brings none.
@@ -38,6 +41,7 @@ impl Agent {
             blocked_tables: TableSet::default(),
             columns: Vec::new(),
             functions: Callables::default(),
+            settings: SettingList::default(),
             tables: None,
             tenant: None,
             roles: Vec::new(),

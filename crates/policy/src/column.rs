@@ -60,6 +60,8 @@ pub(crate) struct ColumnRule {
     relations: TableSet,
     allow: Option<Vec<ColumnPattern>>,
     deny: Vec<ColumnPattern>,
+    /// These may be written and not read.
+    write_only: Vec<ColumnPattern>,
     counts: Counts,
 }
 
@@ -72,7 +74,12 @@ impl ColumnRule {
     ) -> Self {
         let relations = TableSet::new([relation]);
         let shown = relations.shown().join(", ");
-        Self { shown, relations, allow, deny, counts }
+        Self { shown, relations, allow, deny, write_only: Vec::new(), counts }
+    }
+
+    /// The same, with columns that may be written and not read.
+    pub(crate) fn with_write_only(self, write_only: Vec<ColumnPattern>) -> Self {
+        Self { write_only, ..self }
     }
 
     /// Whether it is about a relation; a name that may be the one it means counts.
@@ -88,17 +95,22 @@ impl ColumnRule {
             return true;
         }
         let allow = self.allow.as_ref().filter(|_| !used.reached);
+        let reads = used.role != ColumnRole::Write;
         let Some(column) = &used.column else {
-            return allow.is_none_or(|allow| !allow.is_empty());
+            // How many rows there are tells of what was written.
+            let told = reads && self.write_only.iter().any(ColumnPattern::is_any);
+            return !told && allow.is_none_or(|allow| !allow.is_empty());
         };
         let fits = |list: &[ColumnPattern]| list.iter().any(|pattern| pattern.is(column));
-        allow.is_none_or(|allow| fits(allow)) && !fits(&self.deny)
+        allow.is_none_or(|allow| fits(allow))
+            && !fits(&self.deny)
+            && !(reads && fits(&self.write_only))
     }
 
     /// Whether every column may be used for everything.
     pub(crate) fn is_open(&self) -> bool {
         let all = |allow: &Vec<ColumnPattern>| allow.iter().any(ColumnPattern::is_any);
-        self.deny.is_empty() && self.allow.as_ref().is_none_or(all)
+        self.deny.is_empty() && self.write_only.is_empty() && self.allow.as_ref().is_none_or(all)
     }
 
     /// In a line for people.
@@ -114,6 +126,9 @@ impl ColumnRule {
         }
         if !self.deny.is_empty() {
             line.extend([" but not ", &list(&self.deny)]);
+        }
+        if !self.write_only.is_empty() {
+            line.extend([", to be written alone: ", &list(&self.write_only)]);
         }
         if self.counts == Counts::OutputOnly {
             line.push_str(" (may filter and sort by them)");

@@ -39,6 +39,7 @@ pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
     }
     lines.extend(agent.columns.iter().map(ColumnRule::shown));
     lines.extend(agent.functions.shown());
+    lines.extend(agent.settings.shown());
     for operation in [Operation::Update, Operation::Delete] {
         if agent.guards.covers(operation) {
             lines.push(format!("{operation} needs a WHERE that filters"));

@@ -97,6 +97,9 @@ switches! {
     SchemaEnumeration "schema_enumeration" true "relations of `pg_catalog` and `information_schema`, and their like";
     MultiStatement "multi_statement" true "several statements in one submission";
     SetOperation "set_operations" false "UNION, INTERSECT, EXCEPT";
+    WritingWith "data_modifying_with" false "INSERT, UPDATE, DELETE or MERGE inside WITH";
+    ExplainAnalyze "explain_analyze" false "EXPLAIN with ANALYZE, which runs the statement";
+    TwoPhase "two_phase_commit" false "PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED";
     Comment "comments" false "comments";
     RandomOrder "random_order" false "ORDER BY a random value";
     Resource "resource_guard" false "joins without any condition, recursion without end, very long series and texts, regular expressions with nested repetition";
@@ -158,6 +161,9 @@ impl Detections {
             (Switch::RowLimit, limit, ReasonCode::HighLimit),
             (Switch::Tautology, shape.unread, ReasonCode::TooComplex),
             (Switch::SetOperation, shape.set_operation, ReasonCode::SetOperation),
+            (Switch::WritingWith, shape.writing_with, ReasonCode::WritingWith),
+            (Switch::ExplainAnalyze, shape.runs_explained, ReasonCode::ExplainAnalyze),
+            (Switch::TwoPhase, shape.two_phase, ReasonCode::TwoPhaseCommit),
             (Switch::Comment, shape.comment, ReasonCode::Comment),
             (Switch::RandomOrder, shape.random_order, ReasonCode::RandomOrder),
             (Switch::Resource, !shape.heavy.is_empty(), ReasonCode::HeavyStatement),

@@ -225,6 +225,7 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
     if !agent.columns.is_empty() {
         columns(agent, facts, reasons);
     }
+    changes(agent, facts, reasons);
     if agent.functions.is_open() {
         return;
     }
@@ -237,6 +238,31 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
             }
         }
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts)),
+    }
+}
+
+/// Settings that are on no list.
+fn changes(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    if agent.settings.is_open() {
+        return;
+    }
+    match &facts.settings {
+        Fact::Known(all) => {
+            for change in all.iter().filter(|change| !agent.settings.permits(change)) {
+                let reason = Reason::of(ReasonCode::SettingNotAllowed).with_detail(&change.name);
+                reasons.add(reason.with_operation(facts.operation));
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownSettings, facts)),
+    }
+    match &facts.shape {
+        Fact::Known(shape) => {
+            for name in shape.shown.iter().filter(|name| !agent.settings.shows(name)) {
+                let reason = Reason::of(ReasonCode::SettingNotAllowed).with_detail(name);
+                reasons.add(reason.with_operation(facts.operation));
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownSettings, facts)),
     }
 }
 

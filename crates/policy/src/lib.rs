@@ -25,6 +25,7 @@ mod profile;
 mod reason;
 pub mod reference;
 mod risk;
+mod setting_list;
 mod settings;
 mod shipped;
 mod suggest;

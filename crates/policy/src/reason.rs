@@ -139,6 +139,15 @@ codes! {
     /// An operation that destroys.
     DestructiveOperation "destructive_operation" "destructive_op" Abort
         "use SELECT instead: DELETE, DROP, TRUNCATE and ALTER are not permitted";
+    /// WITH holds a statement that writes.
+    WritingWith "data_modifying_with" "destructive_op" Rewrite
+        "write with a statement of its own, not inside WITH";
+    /// EXPLAIN would run the statement.
+    ExplainAnalyze "explain_analyze" "destructive_op" Rewrite
+        "use EXPLAIN without ANALYZE";
+    /// A transaction would be prepared, or a prepared one ended.
+    TwoPhaseCommit "two_phase_commit" "destructive_op" Abort
+        "end the transaction with COMMIT or ROLLBACK";
     /// The database's own catalogs are read.
     SchemaEnumeration "schema_enumeration" "schema_enum" Abort
         "do without the system catalogs (pg_catalog, information_schema)";

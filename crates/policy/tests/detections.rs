@@ -111,4 +111,27 @@ mod tests {
         );
         assert_eq!(codes("risk: {threshold: 8}", &select(risky)), Vec::<String>::new());
     }
+
+    #[test]
+    fn settings_columns_and_plans_are_narrowed_as_the_document_says() {
+        for (text, wrong) in [
+            ("agents: {a: {settings: [a b]}}", "`a b` is no setting's name"),
+            ("agents: {a: {settings: {work_mem: {max: 64MB}}}}", "`max` cannot be `64MB`"),
+            (
+                "agents: {a: {settings: {statement_timeout: {}}}}",
+                "`statement_timeout` has no `max`",
+            ),
+            ("agents: {a: {settings: {statement_timeout: 5}}}", "a setting cannot be `5`"),
+            ("agents: {a: {columns: {t: {}}}}", "neither allowed nor denied"),
+        ] {
+            let said = Policy::load("p", text).unwrap_err().to_string();
+            assert!(said.contains(wrong), "{text}: {said}");
+        }
+        for text in [
+            "agents: {a: {settings: {work_mem: {max: 65536}, statement_timeout: {max: 5min}}}}",
+            "agents: {a: {columns: {audit: {write_only: ['*']}}}}",
+        ] {
+            assert!(Policy::load("p", text).is_ok(), "{text}");
+        }
+    }
 }

@@ -148,12 +148,22 @@ fn uses() -> impl Strategy<Value = (Vec<Reference>, Vec<Equality>, Vec<ColumnNam
 }
 
 fn shape() -> impl Strategy<Value = Fact<Shape>> {
-    let flags = prop::array::uniform6(any::<bool>());
+    let flags = prop::array::uniform9(any::<bool>());
     let limit = select(&[RowLimit::Missing, RowLimit::Rows(900), RowLimit::Parameter(1)][..]);
     let names = vec(select(&["id", "email"][..]), 0..2);
     let known = (flags, limit, 0_u32..4, names, uses()).prop_map(
         |(
-            [star, no_where, tautology, set_operation, comment, random_order],
+            [
+                star,
+                no_where,
+                tautology,
+                set_operation,
+                comment,
+                random_order,
+                writing_with,
+                runs_explained,
+                two_phase,
+            ],
             limit,
             count,
             names,
@@ -167,6 +177,10 @@ fn shape() -> impl Strategy<Value = Fact<Shape>> {
                 tautology,
                 set_operation,
                 comment,
+                writing_with,
+                runs_explained,
+                two_phase,
+                shown: if count == 2 { vec!["all".to_owned()] } else { Vec::new() },
                 random_order,
                 joins: count,
                 sub_selects: count,
@@ -263,6 +277,8 @@ const ELEMENTS: &[&str] = &[
     "columns: {'public.users': {allow: [id, name], deny: [ssn]}}, ",
     "columns: {'*': {deny: ['s*'], output_only: true}}, functions: ['@immutable', count], ",
     "functions: {deny: ['app.*']}, ",
+    "settings: {application_name: any, statement_timeout: {max: 5s}}, ",
+    "columns: {'public.users': {write_only: ['*']}}, settings: [], ",
 ];
 
 /// Detections, scopes, risk.
@@ -272,6 +288,7 @@ const SECTIONS: &[&str] = &[
     "detections: {pii_column_guard: {patterns: ['i*']}, resource_guard: {}}\nrisk: {threshold: 3}\n",
     "tenancy: {table_required_scope: {users: 'users:read'}}\ndetections: {}\n",
     "risk: {threshold: 5}\n",
+    "detections: {data_modifying_with: {}, explain_analyze: {}, two_phase_commit: {}}\n",
     "tenancy: {column: tenant_id, tenant_global_tables: [hr.pay]}\n",
     "tenancy: {tenant_global_tables: [public.orders], setting: app.tenant}\n",
     "detections: {select_star_block: {enabled: false}}\ntenancy: {tenant_global_tables: ['hr.*']}\n",

@@ -266,9 +266,9 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     if statements.is_empty() {
         statements.push(Statement::new(SqlFacts::of_nothing(), 0..text.len()));
     }
-    let (count, commented) = (statements.len(), crate::scanner::has_comment(text));
+    let whole = shape::Submission::of(text, statements.len());
     for statement in &mut statements {
-        shape::in_submission(&mut statement.facts.shape, count, commented);
+        whole.add_to(&mut statement.facts.shape);
     }
     Analysis { statements, error: None }
 }

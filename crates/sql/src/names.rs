@@ -112,7 +112,7 @@ fn says_no(value: Node<'_>) -> bool {
 }
 
 /// Whether an EXPLAIN option makes it run the statement. What cannot be read counts as yes.
-fn is_truthy_analyze(option: &nodes::DefElem) -> bool {
+pub(crate) fn is_truthy_analyze(option: &nodes::DefElem) -> bool {
     let is_analyze = option.defname().is_some_and(|name| name.eq_ignore_ascii_case("analyze"));
     is_analyze && !says_no(option.arg())
 }

@@ -82,6 +82,22 @@ impl<'a> Walk<'a, '_> {
         self.record(operation, target, truth);
     }
 
+    /// Records an UPDATE that gives one column the same value wherever it has one: its WHERE leaves out what
+    /// would not be lost.
+    pub(crate) fn wiped(&mut self, update: &'a nodes::UpdateStmt) {
+        let mut targets = update.target_list().iter();
+        let (Some(target), None) = (targets.next(), targets.next()) else { return };
+        let Node::NullTest(test) = update.where_clause() else { return };
+        let Node::ColumnRef(column) = test.arg() else { return };
+        let same = column.fields().iter().next_back().and_then(Node::as_str) == target.name();
+        let value = evaluate(target.val(), 0);
+        let constant = is_constant(target.val())
+            || matches!(value, Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_));
+        if same && constant && test.nulltesttype == raw::NullTestType::IS_NOT_NULL {
+            self.record(Operation::Update, update.relation(), Truth::True);
+        }
+    }
+
     /// Records MERGE branches that update or delete every row.
     pub(crate) fn merge_branches(&mut self, merge: &'a nodes::MergeStmt) {
         let target = merge.relation();

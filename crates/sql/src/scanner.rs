@@ -20,6 +20,34 @@ pub(crate) fn has_comment(text: &str) -> bool {
         && Scanner::from(text, 0).any(|(token, _)| token == Token::Comment)
 }
 
+/// Signs in a row beyond which nobody wrote them for their value: the grammar folds them, one inside the other.
+const MANY_SIGNS: usize = 100;
+
+/// Whether `text` nests signs very deep, which leaves no trace in the tree.
+pub(crate) fn has_many_signs(text: &str) -> bool {
+    let signs = text.bytes().filter(|byte| matches!(byte, b'-' | b'+')).count();
+    if signs <= MANY_SIGNS {
+        return false;
+    }
+    let mut run = 0_usize;
+    Scanner::from(text, 0).any(|(token, range)| {
+        let sign = matches!(text.get(range), Some("-" | "+"));
+        run = match token {
+            Token::Other if sign => run + 1,
+            Token::Comment => run,
+            Token::Other
+            | Token::Word
+            | Token::Quoted
+            | Token::Literal
+            | Token::Open
+            | Token::Close
+            | Token::Semicolon
+            | Token::Dot => 0,
+        };
+        run > MANY_SIGNS
+    })
+}
+
 const fn starts_name(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
@@ -207,6 +235,22 @@ impl<'t> Scanner<'t> {
 mod tests {
     use super::*;
     use crate::parse;
+
+    #[test]
+    fn signs_in_a_row_are_counted_outside_literals_and_comments() {
+        let many = "- ".repeat(101);
+        assert!(has_many_signs(&format!("SELECT {many}1")));
+        assert!(has_many_signs(&format!("SELECT {}1", "- /* x */ ".repeat(101))));
+        for text in [
+            format!("SELECT '{many}'"),
+            format!("SELECT 1 /* {many} */"),
+            format!("SELECT 1 -- {many}"),
+            format!("SELECT {}1", "- ".repeat(100)),
+            "SELECT 1 - -1".to_owned(),
+        ] {
+            assert!(!has_many_signs(&text), "{text}");
+        }
+    }
 
     #[test]
     fn comments_are_found_and_their_like_in_literals_are_not() {

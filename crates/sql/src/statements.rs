@@ -23,6 +23,7 @@ pub(crate) fn visit<'a>(walk: &mut Walk<'a, '_>, task: Task<'a>) {
         Node::InsertStmt(insert) => walk.modify(insert.relation(), insert.with_clause(), task),
         Node::UpdateStmt(update) => {
             walk.filtered(Operation::Update, update.relation(), update.where_clause());
+            walk.wiped(update);
             walk.settings_view(update);
             walk.modify(update.relation(), update.with_clause(), task);
         }

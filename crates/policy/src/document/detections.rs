@@ -68,6 +68,9 @@ fn switches(own: &Entries, report: &mut Report<'_>) -> Detections {
             | Switch::SchemaEnumeration
             | Switch::MultiStatement
             | Switch::SetOperation
+            | Switch::WritingWith
+            | Switch::ExplainAnalyze
+            | Switch::TwoPhase
             | Switch::Comment
             | Switch::RandomOrder
             | Switch::Resource => &["enabled"],

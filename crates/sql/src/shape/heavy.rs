@@ -5,10 +5,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use model::{Heavy, Unknown};
+use model::{Heavy, Shape, Unknown};
 
 use crate::children::each_child;
 use crate::literal;
+use crate::names::is_truthy_analyze;
 use crate::parse::{Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
 use crate::resolve::{Qualified, strings};
@@ -24,13 +25,34 @@ const LARGE_FACTORIAL: f64 = 1_000.0;
 const DEEP: u32 = 200;
 /// Wildcards of a LIKE pattern beyond which matching backtracks for long.
 const MANY_WILDCARDS: usize = 6;
-/// What is heavy about a statement. Sorted, unique.
-pub(super) fn of(root: Node<'_>, left: &Cell<usize>) -> Result<Vec<Heavy>, Unknown> {
-    let mut look = Look { left, heavy: Vec::new(), ctes: BTreeSet::new() };
+/// Rows beyond which a series that is written down is long.
+const LONG_WRITTEN_SERIES: f64 = 1_000.0;
+
+/// Notes in `shape` what is heavy about a statement, and which parts run or write out of turn.
+pub(super) fn add(shape: &mut Shape, root: Node<'_>, left: &Cell<usize>) -> Result<(), Unknown> {
+    let writes = matches!(root, Node::InsertStmt(_));
+    let most = if writes { LONG_WRITTEN_SERIES } else { LONG_SERIES };
+    let mut look =
+        Look { left, heavy: Vec::new(), ctes: BTreeSet::new(), most, writing_with: false };
     look.everything(root)?;
     look.heavy.sort_unstable();
     look.heavy.dedup();
-    Ok(look.heavy)
+    shape.heavy = look.heavy;
+    shape.writing_with = look.writing_with;
+    if let Node::ExplainStmt(explain) = root {
+        shape.runs_explained = explain.options().iter().any(is_truthy_analyze);
+    } else if let Node::VariableShowStmt(show) = root {
+        shape.shown = vec![show.name().unwrap_or_default().to_ascii_lowercase()];
+    } else if let Node::TransactionStmt(step) = root {
+        use raw::TransactionStmtKind as Kind;
+        shape.two_phase = matches!(
+            step.kind,
+            Kind::TRANS_STMT_PREPARE
+                | Kind::TRANS_STMT_COMMIT_PREPARED
+                | Kind::TRANS_STMT_ROLLBACK_PREPARED
+        );
+    }
+    Ok(())
 }
 
 struct Look<'a, 'c> {
@@ -38,6 +60,9 @@ struct Look<'a, 'c> {
     heavy: Vec<Heavy>,
     /// Names of WITH queries, wherever they stand: what they hide is not a stored relation.
     ctes: BTreeSet<&'a str>,
+    /// Rows that a series may have.
+    most: f64,
+    writing_with: bool,
 }
 
 impl<'a> Look<'a, '_> {
@@ -60,7 +85,11 @@ impl<'a> Look<'a, '_> {
             }
             match node {
                 Node::SelectStmt(select) => selects.push(select),
-                Node::CommonTableExpr(cte) => self.ctes.extend(cte.ctename()),
+                Node::CommonTableExpr(cte) => {
+                    self.ctes.extend(cte.ctename());
+                    self.writing_with |= !matches!(cte.ctequery(), Node::SelectStmt(_));
+                }
+                Node::XmlExpr(xml) => self.entities(xml),
                 Node::FuncCall(call) => self.call(call),
                 Node::A_Expr(expression) => self.pattern(expression),
                 Node::WithClause(with) if with.recursive => self.recursion(with),
@@ -137,13 +166,13 @@ impl<'a> Look<'a, '_> {
                 let (from, to, step) = (argument(0), argument(1), argument(2));
                 let long = match (from, to, step) {
                     (Some(Value::Number(from)), Some(Value::Number(to)), None) => {
-                        (to - from).abs() > LONG_SERIES
+                        (to - from).abs() > self.most
                     }
                     (
                         Some(Value::Number(from)),
                         Some(Value::Number(to)),
                         Some(Value::Number(step)),
-                    ) => step == 0.0 || ((to - from) / step).abs() > LONG_SERIES,
+                    ) => step == 0.0 || ((to - from) / step).abs() > self.most,
                     // Dates: their step is an interval, and their length is not read.
                     (Some(Value::Text(_)), Some(Value::Text(_)), Some(_)) => false,
                     _ => !is_temporal(call),
@@ -173,8 +202,8 @@ impl<'a> Look<'a, '_> {
                 | "regexp_split_to_table"
                 | "regexp_split_to_array",
             ) => {
-                let pattern = call.args().get(1).and_then(literal::text);
-                if pattern.is_some_and(backtracks) {
+                let pattern = call.args().get(1).map(|pattern| evaluate(pattern, 0));
+                if matches!(pattern, Some(Value::Text(pattern)) if backtracks(&pattern)) {
                     self.heavy.push(Heavy::Backtracking);
                 }
             }
@@ -192,12 +221,24 @@ impl<'a> Look<'a, '_> {
         } else {
             expression.rexpr()
         };
-        let Some(pattern) = literal::text(right) else { return };
         let similar = expression.kind == raw::A_Expr_Kind::AEXPR_SIMILAR;
-        let slow = ((matches || similar) && backtracks(pattern))
+        if !(matches || like || similar) {
+            return;
+        }
+        let Value::Text(pattern) = evaluate(right, 0) else { return };
+        let slow = ((matches || similar) && backtracks(&pattern))
             || (like && pattern.matches('%').count() > MANY_WILDCARDS);
         if slow {
             self.heavy.push(Heavy::Backtracking);
+        }
+    }
+
+    /// XML that declares entities may unfold them into each other.
+    fn entities(&mut self, xml: &'a nodes::XmlExpr) {
+        let text =
+            |node: Node<'a>| literal::text(node).is_some_and(|text| text.contains("<!ENTITY"));
+        if xml.op == raw::XmlExprOp::IS_XMLPARSE && xml.args().iter().any(text) {
+            self.heavy.push(Heavy::HugeText);
         }
     }
 

@@ -17,15 +17,15 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use model::{
-    Access, ColumnName, Equality, Fact, Operand, Reference, RelationName, Rows, Shape, SqlFacts,
-    Unknown,
+    Access, ColumnName, Equality, Fact, Heavy, Operand, Reference, RelationName, Rows, Shape,
+    SqlFacts, Unknown,
 };
 
 use crate::children::each_child;
 use crate::context::{Context, SearchPaths};
 use crate::limits;
 use crate::parse::{self, Node, nodes};
-use crate::{resolve, statements};
+use crate::{resolve, scanner, statements};
 use scope::Cte;
 
 /// A part of the walk, or why there is no shape.
@@ -87,13 +87,32 @@ pub(crate) fn of(
     Fact::Known(shape)
 }
 
-/// Adds what a statement shares with its submission.
-pub(crate) fn in_submission(shape: &mut Fact<Shape>, statements: usize, commented: bool) {
-    if let Fact::Known(shape) = shape {
-        if statements > 1 {
-            shape.statements = u32::try_from(statements).unwrap_or(u32::MAX);
+/// What a statement shares with its submission.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Submission {
+    statements: usize,
+    commented: bool,
+    signed: bool,
+}
+
+impl Submission {
+    /// Of a text with so many statements.
+    pub(crate) fn of(text: &str, statements: usize) -> Self {
+        let (commented, signed) = (scanner::has_comment(text), scanner::has_many_signs(text));
+        Self { statements, commented, signed }
+    }
+
+    /// Adds it to a statement's shape.
+    pub(crate) fn add_to(self, shape: &mut Fact<Shape>) {
+        let Fact::Known(shape) = shape else { return };
+        if self.statements > 1 {
+            shape.statements = u32::try_from(self.statements).unwrap_or(u32::MAX);
         }
-        shape.comment |= commented;
+        shape.comment |= self.commented;
+        if self.signed && !shape.heavy.contains(&Heavy::DeepNesting) {
+            shape.heavy.push(Heavy::DeepNesting);
+            shape.heavy.sort_unstable();
+        }
     }
 }
 
@@ -108,7 +127,7 @@ fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped
     };
     shaper.statement(root)?;
     let mut shape = shaper.shape;
-    shape.heavy = heavy::of(root, left)?;
+    heavy::add(&mut shape, root, left)?;
     shape.columns = shaper.columns.into_iter().collect();
     shape.names = shape.columns.iter().map(|column| column.name.clone()).collect();
     shape.names.sort_unstable();

@@ -289,6 +289,25 @@ fn where_must_filter_on_its_face() {
 }
 
 #[test]
+fn an_update_that_wipes_a_column_has_no_where() {
+    for text in [
+        "UPDATE t SET price = price * 0 WHERE price IS NOT NULL",
+        "UPDATE t SET token = NULL WHERE t.token IS NOT NULL",
+        "UPDATE t SET name = 'x' WHERE name IS NOT NULL",
+    ] {
+        assert_eq!(unfiltered(text), "UPDATE t", "{text}");
+    }
+    for text in [
+        "UPDATE t SET name = lower(name) WHERE name IS NOT NULL",
+        "UPDATE t SET archived = true WHERE deleted_at IS NOT NULL",
+        "UPDATE t SET token = NULL WHERE token IS NOT NULL AND seen < now()",
+        "UPDATE t SET name = 'x' WHERE name IS NULL",
+    ] {
+        assert_eq!(unfiltered(text), "", "{text}");
+    }
+}
+
+#[test]
 fn each_statement_has_its_own_where() {
     let cases = [
         ("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d WHERE id = 1", "DELETE t"),
