@@ -10,9 +10,11 @@ neutral in the second table. The first one counts decisions alone.
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
+import time
 
 import psycopg
 
@@ -35,13 +37,44 @@ def judge(policy, statements, catalog):
     questions = "\n".join(
         json.dumps({"id": row["id"], "sql": row["sql"], "agent": "eval"}) for row in statements
     )
-    command = [PORTCULLIS, "check", "--policy", policy, "--catalog", catalog]
-    command += ["--format", "jsonl", "--input", "jsonl"]
+    command = [PORTCULLIS, "check", "--policy", policy, "--format", "jsonl", "--input", "jsonl"]
+    command += ["--catalog", catalog] if catalog else []
     said = subprocess.run(command, input=questions, capture_output=True, text=True, check=False)
     answers = {row["id"]: row for row in map(json.loads, said.stdout.splitlines())}
     if len(answers) != len(statements):
         sys.exit(f"{policy}: {len(answers)} answers to {len(statements)} questions: {said.stderr}")
     return answers
+
+
+NAMES = [
+    (re.compile(r"^\s*execute\s+(\w+)", re.I), "PREPARE {} AS SELECT 1; "),
+    (re.compile(r"^\s*fetch\b.*?(\w+)\s*;?\s*$", re.I | re.S), "DECLARE {} CURSOR FOR SELECT 1; "),
+    (re.compile(r"where\s+current\s+of\s+(\w+)", re.I), "DECLARE {} CURSOR FOR SELECT 1; "),
+]
+
+
+def in_session(sql):
+    """The statement behind what makes the name that it uses: alone it would be an error of the server."""
+    for pattern, before in NAMES:
+        if found := pattern.search(sql):
+            return before.format(found[1]) + sql
+    return sql
+
+
+def open_profile(file):
+    """What an agent is refused that may do everything that honest programs do."""
+    asked = [{"id": row["id"], "sql": in_session(row["sql"])} for row in benign]
+    answers = judge(str(ROOT / "policies" / "eval" / "open.yaml"), asked, None)
+    lines = {}
+    for row in benign:
+        answer = answers[row["id"]]
+        lines[row["id"]] = {"id": row["id"], "profile": "open", "ver" "dict": answer["decision"]}
+        file.write(json.dumps(lines[row["id"]]) + "\n")
+    with open(MISSES / "open.jsonl", "w", encoding="utf-8") as out:
+        for row in benign:
+            if lines[row["id"]]["ver" "dict"] == "deny":
+                reasons = [reason["text"] for reason in answers[row["id"]]["reasons"]]
+                out.write(json.dumps({"id": row["id"], "refused": reasons, "sql": row["sql"]}) + "\n")
 
 
 def shows(connection, sql):
@@ -82,6 +115,17 @@ def differs(connection, sql):
         except psycopg.Error as error:
             seen.append(str(error))
     return seen[0] != seen[1]
+
+
+def mutants(profile, answers, catalog):
+    """Mutants change the surface of a statement, or wrap it: none may get by what its base does not."""
+    made = [row for row in attacks if row.get("base_sql")]
+    bases = [{"id": row["id"], "sql": row["base_sql"]} for row in made]
+    of_bases = judge(str(ROOT / "policies" / "eval" / f"{profile}.yaml"), bases, catalog)
+    other = [row for row in made if of_bases[row["id"]]["decision"] != answers[row["id"]]["decision"]]
+    laxer = [row for row in other if answers[row["id"]]["decision"] == "allow"]
+    print(f"{profile}: {len(made) - len(other)} of {len(made)} mutants are decided like their base, "
+          f"{len(other) - len(laxer)} stricter, {len(laxer)} laxer", *(row["id"] for row in laxer))
 
 
 def list_misses(profile, answers, lines):
@@ -133,7 +177,9 @@ with tempfile.TemporaryDirectory() as folder:
                 out.write(json.dumps(line) + "\n")
                 lines[number] = line
             let_pass[profile] = passed
+            mutants(profile, answers, catalog)
             list_misses(profile, answers, lines)
+        open_profile(out)
     for title, file in [("by decisions alone", decisions), ("with what tier B shows when run", scored)]:
         print(f"== {title}", flush=True)
         subprocess.run([sys.executable, str(CORPORA / "score.py"), file], check=True)
@@ -146,6 +192,12 @@ with tempfile.TemporaryDirectory() as folder:
     pathlib.Path(policy).write_text('version: "2"\nagents: {eval: {profile: permissive}}\n', encoding="utf-8")
     command = [PORTCULLIS, "check", "--policy", policy, "--format", "jsonl", "--input", "jsonl"]
     questions = "\n".join(json.dumps({"id": str(n), "sql": row["sql"], "agent": "eval"}) for n, row in enumerate(unparsable))
+    began = time.monotonic()
     said = subprocess.run(command, input=questions, capture_output=True, text=True, check=False)
-    denied = sum(json.loads(line)["decision"] == "deny" for line in said.stdout.splitlines())
-    print(f"unparsable: {denied} of {len(unparsable)} denied")
+    took = time.monotonic() - began
+    answers = [json.loads(line) for line in said.stdout.splitlines()]
+    denied = [answer for answer in answers if answer["decision"] == "deny"]
+    placed = sum("error_position" in answer for answer in denied)
+    print(f"unparsable: {len(denied)} of {len(unparsable)} denied, {placed} with the place of the mistake, "
+          f"all of them in {took * 1000:.0f} ms; the others hold no statement: "
+          + ", ".join(repr(unparsable[int(a["id"])]["sql"]) for a in answers if a["decision"] != "deny"))

@@ -32,6 +32,8 @@ pub struct ErrorResponse<'a> {
     pub detail: Option<&'a str>,
     /// HINT.
     pub hint: Option<&'a str>,
+    /// Where in the statement, in characters from 1.
+    pub position: Option<usize>,
 }
 
 impl ErrorResponse<'_> {
@@ -48,6 +50,9 @@ impl ErrorResponse<'_> {
         }
         if let Some(hint) = self.hint {
             field(out, b'H', hint);
+        }
+        if let Some(position) = self.position {
+            field(out, b'P', &position.to_string());
         }
         out.push(0);
         let length = u32::try_from(out.len() - start - 1).unwrap_or(u32::MAX);
@@ -113,6 +118,7 @@ mod tests {
             message: "no\0pe",
             detail: Some("record 1"),
             hint: None,
+            position: Some(12),
         }
         .encode(&mut out);
         assert_eq!(
@@ -123,5 +129,6 @@ mod tests {
         assert!(fields.is_plain_error());
         assert_eq!(fields.code, b"42501");
         assert!(out.windows(6).any(|w| w == b"Mnope\0"));
+        assert!(out.ends_with(b"P12\0\0"));
     }
 }

@@ -12,7 +12,7 @@ use model::{Operation, SettingChange, SqlFacts, Unknown};
 use crate::context::{Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
 use crate::walk::{self, Environment};
-use crate::{limits, ops, parse, resolved as catalogued, shape};
+use crate::{limits, mistake, ops, parse, resolved as catalogued, shape};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Analysis {
 pub struct ParseFailure {
     /// PostgreSQL's message. It may quote the text.
     pub message: String,
-    /// Byte offset, if the parser tells.
+    /// Byte offset of the token at which it stopped, if that is certain.
     pub position: Option<usize>,
 }
 
@@ -141,10 +141,11 @@ impl Analysis {
         Self { statements: vec![Statement::new(SqlFacts::unknown(why), 0..length)], error: None }
     }
 
-    fn failed(length: usize, message: String) -> Self {
+    fn failed(text: &str, message: String) -> Self {
+        let position = mistake::place(text, &message);
         Self {
-            error: Some(ParseFailure { message, position: None }),
-            ..Self::unknown(length, Unknown::ParseError)
+            error: Some(ParseFailure { message, position }),
+            ..Self::unknown(text.len(), Unknown::ParseError)
         }
     }
 }
@@ -240,7 +241,7 @@ pub(crate) fn readable<'t>(text: &'t [u8], context: &Context<'_>) -> Result<&'t 
 fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     let tree = match parse::parse(text) {
         Ok(tree) => tree,
-        Err(message) => return Analysis::failed(text.len(), message),
+        Err(message) => return Analysis::failed(text, message),
     };
     let nodes_left = Cell::new(limits::MAX_NODES);
     let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();

@@ -19,6 +19,7 @@ mod ddl;
 mod findings;
 pub mod limits;
 mod literal;
+mod mistake;
 mod names;
 mod ops;
 mod options;

@@ -33,6 +33,9 @@ pub const MAX_QUERY_DEPTH: u32 = 100;
 /// Most views behind views, and children of children, that are followed.
 pub const MAX_REACH: usize = 10_000;
 
+/// Longest text in which the place of a mistake is looked for, in bytes.
+pub const MAX_MISTAKE_BYTES: usize = 32 * 1024;
+
 /// Deepest nesting of views that is looked into for what constrains them.
 pub const MAX_VIEW_DEPTH: usize = 32;
 

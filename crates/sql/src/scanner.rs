@@ -73,7 +73,7 @@ pub(crate) enum Token {
     Semicolon,
     /// `.`.
     Dot,
-    /// Any other byte.
+    /// A number, a parameter, or any other byte.
     Other,
     /// `--` or `/* … */`.
     Comment,
@@ -99,6 +99,10 @@ impl Iterator for Scanner<'_> {
                 self.quoted_name()
             }
             b'$' => self.dollar(),
+            byte if byte.is_ascii_digit() => {
+                self.skip_while(|byte| continues_name(byte) || byte == b'.');
+                Token::Other
+            }
             byte if starts_name(byte) => {
                 self.name();
                 Token::Word
@@ -218,6 +222,10 @@ impl<'t> Scanner<'t> {
         self.at += 1;
         if self.peek(0).is_some_and(starts_name) {
             self.skip_while(|byte| continues_name(byte) && byte != b'$');
+        }
+        if self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
+            self.skip_while(|byte| byte.is_ascii_digit());
+            return Token::Other;
         }
         if self.peek(0) != Some(b'$') {
             return Token::Other;

@@ -165,7 +165,12 @@ fn what_cannot_be_parsed_is_refused() {
     let answer = wire.query("SELEC 1").unwrap();
     assert_eq!(transcript(&answer), "< ErrorResponse 42501\n< ReadyForQuery I\n");
     let message = answer[0].field(b'M').unwrap();
-    assert!(message.starts_with("[BLOCKED by Portcullis] ast_parse_failed"), "{message}");
+    let said = "[BLOCKED by Portcullis] ast_parse_failed: syntax error at or near \"SELEC\"";
+    assert_eq!(message, said);
+    // psql shows the place, as it does for the server's own mistakes; positions are characters.
+    let said = door.psql(WORKER, &["-c", "SELECT '\u{e9}', name FRM users WHERE"]);
+    let pointed = "LINE 1: SELECT '\u{e9}', name FRM users WHERE\n                             ^\n";
+    assert!(said.err.contains(pointed), "{said:?}");
 }
 
 #[test]

@@ -124,6 +124,8 @@ struct Question<'a> {
     submitted: Option<&'a [u8]>,
     stage: Stage,
     facts: Vec<Arc<SqlFacts>>,
+    /// What the grammar says, and where.
+    mistake: Option<(String, Option<usize>)>,
 }
 
 impl Judge {
@@ -332,7 +334,7 @@ impl Judge {
         place: Refused,
         missing: Option<Refusal>,
     ) -> Option<u64> {
-        let Question { frame, text, submitted, stage, facts } = question;
+        let Question { frame, text, submitted, stage, facts, mistake } = question;
         // Leaving a transaction, or nothing at all, shows no good will.
         let works = facts.iter().any(|facts| !facts.empty && facts.transaction.is_none());
         let analysed = Analysed::several(frame, text, stage, facts)
@@ -356,7 +358,7 @@ impl Judge {
                 let unknown = |reason: &policy::Reason| reason.code() == ReasonCode::UnresolvedName;
                 let only_missing = decision.reasons().iter().all(unknown);
                 let missing = missing.filter(|_| only_missing || stage != Stage::Query);
-                let refusal = missing.unwrap_or_else(|| denied(&decision));
+                let refusal = missing.unwrap_or_else(|| denied(&decision, mistake));
                 let key = self.number();
                 self.links.push(Link::Refusal(key));
                 self.refuse(place, refusal, key);
@@ -406,7 +408,14 @@ impl Judge {
     fn on_query(&mut self, frame: &[u8], text: &[u8], whole: bool) -> bool {
         if !whole {
             let facts = vec![Arc::new(SqlFacts::unknown(Unknown::TooComplex))];
-            let question = Question { frame, text, submitted: None, stage: Stage::Query, facts };
+            let question = Question {
+                frame,
+                text,
+                submitted: None,
+                stage: Stage::Query,
+                facts,
+                mistake: None,
+            };
             if let Some(ticket) = self.ask(question, Refused::Query, None) {
                 self.reading.on_settings(&model::Fact::Unknown(Unknown::TooComplex));
                 self.protocol.submitted(Submitted::Query(vec![forget()]), Some(ticket));
@@ -427,7 +436,8 @@ impl Judge {
         }
         let settings: Vec<_> = facts.iter().map(Arc::clone).collect();
         let missing = self.missing_name(&analysis);
-        let question = Question { frame, text, submitted, stage: Stage::Query, facts };
+        let mistake = mistake(&analysis, text);
+        let question = Question { frame, text, submitted, stage: Stage::Query, facts, mistake };
         if let Some(ticket) = self.ask(question, Refused::Query, missing) {
             for facts in &settings {
                 self.about_to_run(facts);
@@ -486,7 +496,8 @@ impl Judge {
             let frame = pgwire::parse_message(name, new, types);
             return self.on_parse_text(&frame, (name, new, Some(types)), place, Some(text));
         }
-        let question = Question { frame, text, submitted, stage: Stage::Parse, facts };
+        let mistake = prepared.0.analysis.as_ref().and_then(|analysis| mistake(analysis, text));
+        let question = Question { frame, text, submitted, stage: Stage::Parse, facts, mistake };
         if let Some(ticket) = self.ask(question, place, None) {
             self.protocol.submitted(Submitted::Parse(name, prepared), Some(ticket));
         }
@@ -554,7 +565,7 @@ impl Judge {
         let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
         let text = Arc::clone(&prepared.0);
         let text = text.text.as_deref().unwrap_or_default();
-        let question = Question { frame, text, submitted: None, stage, facts };
+        let question = Question { frame, text, submitted: None, stage, facts, mistake: None };
         if let Some(ticket) = self.ask(question, Refused::Extended, missing) {
             if let Some(facts) = run {
                 self.about_to_run(&facts);
@@ -611,7 +622,7 @@ impl Judge {
         };
         let stage = Stage::FunctionCall;
         let facts = vec![Arc::new(facts)];
-        let question = Question { frame, text: &[], submitted: None, stage, facts };
+        let question = Question { frame, text: &[], submitted: None, stage, facts, mistake: None };
         if let Some(ticket) = self.ask(question, Refused::FunctionCall, None) {
             self.protocol.submitted(Submitted::FunctionCall, Some(ticket));
         }
@@ -987,13 +998,22 @@ fn forget() -> Effects<Prepared> {
     Effects { statements: vec![Change::Forget], portals: vec![Change::Forget] }
 }
 
-fn denied(decision: &policy::Decision) -> Refusal {
+/// What the grammar says of a text, and at which character.
+fn mistake(analysis: &sql::Analysis, text: &[u8]) -> Option<(String, Option<usize>)> {
+    let failure = analysis.error()?;
+    let before = failure.position.and_then(|at| text.get(..at));
+    let character = before.and_then(|text| std::str::from_utf8(text).ok());
+    Some((failure.message.clone(), character.map(|text| text.chars().count() + 1)))
+}
+
+fn denied(decision: &policy::Decision, mistake: Option<(String, Option<usize>)>) -> Refusal {
     let mut reasons = decision.reasons().iter();
     let first = reasons.next();
     Refusal::Denied {
         reason: first.map_or_else(|| "internal_error".to_owned(), ToString::to_string),
         more: reasons.map(ToString::to_string).collect(),
         hint: first.map(policy::Reason::suggestion).unwrap_or_default(),
+        mistake,
         record: None,
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
         more: Vec<String>,
         /// What to do instead.
         hint: String,
+        /// What the grammar says, and where, in characters from 1.
+        mistake: Option<(String, Option<usize>)>,
         /// The ledger's record, once it is written.
         record: Record,
     },
@@ -49,19 +51,25 @@ impl Refusal {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let error =
             |code, message: &str, detail: Option<&str>, hint: Option<&str>, out: &mut Vec<u8>| {
-                ErrorResponse { severity: Severity::Error, code, message, detail, hint }
-                    .encode(out);
+                let (severity, position) = (Severity::Error, None);
+                ErrorResponse { severity, code, message, detail, hint, position }.encode(out);
             };
         match self {
-            Self::Denied { reason, more, hint, record } => {
-                let message = format!("[BLOCKED by Portcullis] {reason}");
+            Self::Denied { reason, more, hint, mistake, record } => {
+                let mut message = format!("[BLOCKED by Portcullis] {reason}");
+                if let Some((said, _)) = mistake {
+                    message.extend([": ", said]);
+                }
                 let mut detail = recorded(record);
                 for line in more {
                     detail.push_str("\nAlso: ");
                     detail.push_str(line);
                 }
                 let hint = Some(hint.as_str()).filter(|hint| !hint.is_empty());
-                error(DENIED, &message, Some(&detail), hint, out);
+                let (message, detail) = (message.as_str(), Some(detail.as_str()));
+                let position = mistake.as_ref().and_then(|(_, position)| *position);
+                let (severity, code) = (Severity::Error, DENIED);
+                ErrorResponse { severity, code, message, detail, hint, position }.encode(out);
             }
             Self::Missing(kind, name) => {
                 let (code, message) = missing(*kind, name);
@@ -141,5 +149,6 @@ pub(crate) fn fatal(
     hint: Option<&str>,
     out: &mut Vec<u8>,
 ) {
-    ErrorResponse { severity: Severity::Fatal, code, message, detail, hint }.encode(out);
+    let (severity, position) = (Severity::Fatal, None);
+    ErrorResponse { severity, code, message, detail, hint, position }.encode(out);
 }

@@ -75,10 +75,10 @@ impl<'a> Look<'a, '_> {
     /// What may stand anywhere.
     #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is the total table")]
     fn everything(&mut self, root: Node<'a>) -> Result<(), Unknown> {
-        let mut stack: Vec<(Node<'a>, u32)> = vec![(root, 0)];
+        let mut stack: Vec<(Node<'a>, u32, bool)> = vec![(root, 0, false)];
         // Looked at when all names of WITH queries are known.
         let mut selects = Vec::new();
-        while let Some((node, depth)) = stack.pop() {
+        while let Some((node, depth, cut_short)) = stack.pop() {
             self.spend()?;
             if depth == DEEP {
                 self.heavy.push(Heavy::DeepNesting);
@@ -92,10 +92,12 @@ impl<'a> Look<'a, '_> {
                 Node::XmlExpr(xml) => self.entities(xml),
                 Node::FuncCall(call) => self.call(call),
                 Node::A_Expr(expression) => self.pattern(expression),
-                Node::WithClause(with) if with.recursive => self.recursion(with),
+                Node::WithClause(with) if with.recursive && !cut_short => self.recursion(with),
                 _ => {}
             }
-            each_child(node, &mut |child| stack.push((child, depth.saturating_add(1))));
+            // Whoever stops reading stops the recursion (PostgreSQL documentation, "Recursive Queries").
+            let ends = matches!(node, Node::SelectStmt(select) if is_cut_short(select));
+            each_child(node, &mut |child| stack.push((child, depth.saturating_add(1), ends)));
         }
         if selects.into_iter().any(|select| self.is_uncorrelated(select)) {
             self.heavy.push(Heavy::UncorrelatedJoin);
@@ -175,7 +177,7 @@ impl<'a> Look<'a, '_> {
                     ) => step == 0.0 || ((to - from) / step).abs() > self.most,
                     // Dates: their step is an interval, and their length is not read.
                     (Some(Value::Text(_)), Some(Value::Text(_)), Some(_)) => false,
-                    _ => !is_temporal(call),
+                    _ => !is_temporal(call) && !is_as_long_as_data(call),
                 };
                 if long {
                     self.heavy.push(Heavy::LongSeries);
@@ -261,6 +263,40 @@ impl<'a> Look<'a, '_> {
             }
         }
     }
+}
+
+/// A LIMIT that is a number, with nothing that has to see every row first.
+fn is_cut_short(select: &nodes::SelectStmt) -> bool {
+    let limited = present(select.limit_count()).is_some_and(
+        |count| matches!(evaluate(count, 0), Value::Number(rows) if rows <= LONG_SERIES),
+    );
+    limited
+        && select.op == raw::SetOperation::SETOP_NONE
+        && select.sort_clause().is_empty()
+        && select.group_clause().is_empty()
+        && select.distinct_clause().is_empty()
+        && select.window_clause().is_empty()
+        && matches!(select.where_clause(), Node::None)
+}
+
+/// As long as something that is stored: an array, a text.
+fn is_as_long_as_data(call: &nodes::FuncCall) -> bool {
+    const LENGTHS: &[&str] = &[
+        "array_length",
+        "array_lower",
+        "array_upper",
+        "cardinality",
+        "char_length",
+        "json_array_length",
+        "jsonb_array_length",
+        "length",
+    ];
+    let is_length = |node: Node<'_>| {
+        matches!(node, Node::FuncCall(inner)
+            if Qualified::of_list(inner.funcname()).is_some_and(|own| LENGTHS.contains(&own.name)))
+    };
+    let plain = |node: Node<'_>| matches!(evaluate(node, 0), Value::Number(_)) || is_length(node);
+    call.args().len() == 2 && call.args().iter().all(plain)
 }
 
 /// A series of dates or times.

@@ -28,6 +28,9 @@ struct Record<'a> {
     statements: Vec<Cow<'a, SqlFacts>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    /// Byte offset of the token at which the grammar stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_position: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     explanation: Vec<String>,
     /// The text that was judged, if the policy added conditions.
@@ -120,6 +123,7 @@ impl<W: Write> Writer<W> {
             facts: judgement.facts(),
             statements,
             error: judgement.analysis.error().map(|failure| failure.message.as_str()),
+            error_position: judgement.analysis.error().and_then(|failure| failure.position),
             explanation: judgement.explanations.iter().map(ToString::to_string).collect(),
             rewritten: judgement.rewritten.as_deref(),
         };
@@ -169,6 +173,10 @@ impl<W: Write> Writer<W> {
         }
         if let Some(failure) = judgement.analysis.error() {
             writeln!(self.out, "      parser: {}", printable(&failure.message))?;
+            let rest = failure.position.and_then(|at| sql.get(at..));
+            if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
+                writeln!(self.out, "      there:  {}", excerpt(rest))?;
+            }
         }
         for (index, explanation) in judgement.explanations.iter().enumerate() {
             writeln!(self.out, "      statement {}", index + 1)?;
