@@ -33,5 +33,8 @@ docs: ## the documentation of the crates
 oracle: ## 100,000 random statements: PostgreSQL's privilege checks against ours
 	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture
 
+live: ## the attacks of the corpora, through the door to a real server
+	@$(READY) scripts/live.sh
+
 score: ## the corpora of attacks and honest statements, judged with policies/eval
 	@$(READY) scripts/score.sh
