@@ -48,3 +48,9 @@ pub const MAX_REPORTED_NAMES: usize = 10_000;
 
 /// Forwarded requests whose end a report waits for at once.
 pub const MAX_UNSETTLED: usize = 1 << 20;
+
+/// Statements that a report lists as text, the most frequent ones.
+pub const MAX_SHOWN_STATEMENTS: usize = 20;
+
+/// Characters of a statement in such a list.
+pub const MAX_SHOWN_CHARACTERS: usize = 120;

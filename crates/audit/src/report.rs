@@ -110,6 +110,23 @@ pub struct DeniedCall {
     pub statement_sha256: String,
 }
 
+/// Statements that differ in values alone.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StatementReport {
+    /// Digest of their canonical form.
+    pub digest: String,
+    /// One of them, as it was kept.
+    pub statement: Option<String>,
+    /// The operation.
+    pub operation: String,
+    /// How they were decided: each is judged once or more, as the protocol has it.
+    pub counts: Counts,
+    /// The first of them.
+    pub first: Option<Timestamp>,
+    /// The last of them.
+    pub last: Option<Timestamp>,
+}
+
 /// What agents did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -125,6 +142,8 @@ pub struct Report {
     pub settled: Settlements,
     /// By agent and mission.
     pub agents: Vec<AgentReport>,
+    /// Statements by their canonical form, the most frequent first.
+    pub statements: Vec<StatementReport>,
     /// Denied and held requests, oldest first of each chain, up to a limit.
     pub denied_calls: Vec<DeniedCall>,
     /// How many more there are.
@@ -167,6 +186,7 @@ struct Collector {
     agents: BTreeMap<AgentKey, AgentReport>,
     /// Which agent a settlement belongs to; entries go when it comes.
     open: BTreeMap<String, AgentKey>,
+    statements: BTreeMap<String, StatementReport>,
     denied_calls: Vec<DeniedCall>,
     left_out: u64,
     policies: BTreeMap<String, u64>,
@@ -269,10 +289,24 @@ impl Collector {
         }
         agent.first = Some(agent.first.map_or(decision.ts, |first| first.min(decision.ts)));
         agent.last = Some(agent.last.map_or(decision.ts, |last| last.max(decision.ts)));
+        if let Some(digest) = &decision.facts.digest {
+            self.statement(digest, decision);
+        }
         *count(&mut self.policies, decision.policy.clone()) += 1;
         *self.modes.entry(decision.mode.as_str()).or_default() += 1;
         if decision.decision != "allow" {
             self.denied(decision);
+        }
+    }
+
+    fn statement(&mut self, digest: &str, decision: &StoredDecision) {
+        let group = count(&mut self.statements, digest.to_owned());
+        group.counts.add(&decision.decision, decision.mode);
+        group.first = Some(group.first.map_or(decision.ts, |first| first.min(decision.ts)));
+        group.last = Some(group.last.map_or(decision.ts, |last| last.max(decision.ts)));
+        if group.statement.is_none() {
+            group.statement.clone_from(&decision.statement);
+            group.operation = operation(decision);
         }
     }
 
@@ -319,6 +353,7 @@ impl Collector {
             summary: Counts::default(),
             settled: Settlements::default(),
             agents: Vec::with_capacity(self.agents.len()),
+            statements: frequent(self.statements),
             denied_calls: self.denied_calls,
             denied_calls_left_out: self.left_out,
             policies: self.policies,
@@ -333,6 +368,14 @@ impl Collector {
         }
         report
     }
+}
+
+/// The most frequent first.
+fn frequent(groups: BTreeMap<String, StatementReport>) -> Vec<StatementReport> {
+    let mut list: Vec<StatementReport> =
+        groups.into_iter().map(|(digest, group)| StatementReport { digest, ..group }).collect();
+    list.sort_by_key(|group| std::cmp::Reverse(group.counts.total));
+    list
 }
 
 fn id(decision: &StoredDecision) -> String {
@@ -363,6 +406,7 @@ impl fmt::Display for Report {
         for agent in &self.agents {
             agent.lines(f)?;
         }
+        self.statement_lines(f)?;
         self.denied_lines(f)
     }
 }
@@ -389,6 +433,26 @@ impl Report {
         }
         if self.recoveries > 0 {
             writeln!(f, "{} recoveries after a crash", self.recoveries)?;
+        }
+        Ok(())
+    }
+
+    /// The most frequent statements; JSON has all.
+    fn statement_lines(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.statements.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nstatements, by canonical form: {}", self.statements.len())?;
+        for group in self.statements.iter().take(limits::MAX_SHOWN_STATEMENTS) {
+            let Counts { allowed, denied, held, observed, .. } = group.counts;
+            write!(f, "  {allowed:>7} allowed {:>7} denied", denied + held)?;
+            if observed > 0 {
+                write!(f, " {observed:>7} observed")?;
+            }
+            let shown = group.statement.as_deref().unwrap_or(&group.operation);
+            let line: String = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            let cut: String = line.chars().take(limits::MAX_SHOWN_CHARACTERS).collect();
+            writeln!(f, "  {}  {}", Shown(&group.digest), Shown(&cut))?;
         }
         Ok(())
     }

@@ -257,6 +257,9 @@ pub struct SqlFacts {
     /// these are not built in. Sorted, unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
     pub calls: Fact<Vec<CallUse>>,
+    /// Digest of the statement's canonical form: the same for what differs in values alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// References to relations that have the tenant's column, where the policy names one. Sorted,
     /// unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
@@ -297,6 +300,7 @@ impl SqlFacts {
             shape: plain(),
             columns: no_catalog(),
             calls: no_catalog(),
+            digest: None,
             tenants: no_catalog(),
         }
     }
@@ -321,6 +325,7 @@ impl SqlFacts {
             shape: Fact::Unknown(why),
             columns: Fact::Unknown(why),
             calls: Fact::Unknown(why),
+            digest: None,
             tenants: Fact::Unknown(why),
         }
     }

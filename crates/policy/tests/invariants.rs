@@ -252,7 +252,7 @@ prop_compose! {
     ) -> SqlFacts {
         SqlFacts {
             operation, empty, transaction, operations, relations, functions, settings,
-            unfiltered, server_access, columns, calls, tenants, shape,
+            unfiltered, server_access, columns, calls, digest: None, tenants, shape,
         }
     }
 }

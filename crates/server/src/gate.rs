@@ -108,6 +108,8 @@ impl<'a> Analysed<'a> {
         }
         // With something else beside it, it is not plain transaction control any more.
         merged.transaction = None;
+        // Nor is it one statement.
+        merged.digest = None;
         merged.empty = false;
         Arc::new(merged)
     }

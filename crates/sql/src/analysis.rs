@@ -12,7 +12,7 @@ use model::{Operation, SettingChange, SqlFacts, Unknown};
 use crate::context::{Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
 use crate::walk::{self, Environment};
-use crate::{limits, mistake, ops, parse, resolved as catalogued, shape};
+use crate::{canonical, limits, mistake, ops, parse, resolved as catalogued, shape};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -37,6 +37,7 @@ pub struct Statement {
     references: Vec<NameRef>,
     effects: Vec<Effect>,
     range: Range<usize>,
+    form: Option<String>,
 }
 
 /// What kind of name a session keeps.
@@ -152,7 +153,7 @@ impl Analysis {
 
 impl Statement {
     fn new(facts: SqlFacts, range: Range<usize>) -> Self {
-        Self { facts, references: Vec::new(), effects: Vec::new(), range }
+        Self { facts, references: Vec::new(), effects: Vec::new(), range, form: None }
     }
 
     /// The facts, those of every prepared statement and cursor that it refers to included.
@@ -204,6 +205,12 @@ impl Statement {
         &self.effects
     }
 
+    /// One spelling for all that is the same statement but for its values; its digest is a fact. `None` for what does
+    /// not parse, or is too large.
+    pub fn canonical_form(&self) -> Option<&str> {
+        self.form.as_deref()
+    }
+
     /// Where it stands in the submission, in bytes.
     pub fn text_range(&self) -> Range<usize> {
         self.range.clone()
@@ -252,8 +259,14 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
             return Analysis::unknown(text.len(), Unknown::TooComplex);
         }
         let root = raw.stmt();
-        let found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
-        let statement = resolved(root, found, &names, &paths.context(), &nodes_left);
+        let mut found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
+        let places = std::mem::take(&mut found.places);
+        let range = range(raw.stmt_location, raw.stmt_len, text.len());
+        let mut statement = resolved(root, found, &names, &paths.context(), &nodes_left);
+        let form =
+            canonical_form((text, range.clone()), (root, places), &statement, &paths.context());
+        statement.facts.digest = form.as_deref().map(canonical::digest);
+        statement.form = form;
         paths.stale |= statement.facts.may_define()
             || statement.effects.iter().any(|effect| matches!(effect, Effect::Temporary));
         remember(&mut names, &statement.effects);
@@ -261,7 +274,6 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         if statement.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_))) {
             widen(&mut names);
         }
-        let range = range(raw.stmt_location, raw.stmt_len, text.len());
         statements.push(Statement { range, ..statement });
     }
     if statements.is_empty() {
@@ -272,6 +284,22 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         whole.add_to(&mut statement.facts.shape);
     }
     Analysis { statements, error: None }
+}
+
+/// The canonical form of a statement.
+fn canonical_form(
+    (text, range): (&str, Range<usize>),
+    (root, places): (parse::Node<'_>, Vec<(i32, model::RelationName)>),
+    statement: &Statement,
+    context: &Context<'_>,
+) -> Option<String> {
+    let mut by_place = canonical::Places::new();
+    for (place, mut relation) in places {
+        catalogued::pin_name(&mut relation, context);
+        by_place.insert(usize::try_from(place).ok()?, relation);
+    }
+    let tenant = context.tenant_column;
+    canonical::form((text, range), root, &statement.facts, (&by_place, tenant))
 }
 
 /// Turns findings into a statement; names that earlier statements made are looked up here.
@@ -301,7 +329,7 @@ fn resolved(
         }
         None => true,
     });
-    let mut statement = Statement { facts, references, effects, range: 0..0 };
+    let mut statement = Statement { facts, references, effects, range: 0..0, form: None };
     statement.admit_path_change();
     statement
 }

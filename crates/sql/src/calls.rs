@@ -54,6 +54,11 @@ enum Meaning {
     Names(&'static str),
 }
 
+/// Whether a text that a function gets is SQL, or the name of something.
+pub(crate) fn reads_texts(name: &str) -> bool {
+    !matches!(meaning(name), Meaning::Plain)
+}
+
 fn meaning(name: &str) -> Meaning {
     match name {
         "query_to_xml" | "query_to_xmlschema" | "query_to_xml_and_xmlschema" => {

@@ -74,6 +74,8 @@ pub(crate) struct Findings {
     pub(crate) texts: Vec<String>,
     /// Relations that it names in a text.
     pub(crate) named: Vec<RelationName>,
+    /// Relations by the place of their names in the text.
+    pub(crate) places: Vec<(i32, RelationName)>,
     /// The statement runs SQL text that one of its arguments holds.
     pub(crate) runs_text: bool,
     /// The statement changes `search_path` while it runs.
@@ -144,6 +146,7 @@ impl Findings {
             shape: Fact::Known(model::Shape::default()),
             columns: Fact::Unknown(Unknown::NoCatalog),
             calls: Fact::Unknown(Unknown::NoCatalog),
+            digest: None,
             tenants: Fact::Unknown(Unknown::NoCatalog),
         }
     }

@@ -11,6 +11,7 @@
 mod analysis;
 pub mod builtin;
 mod calls;
+mod canonical;
 pub mod catalog;
 mod children;
 mod context;

@@ -252,6 +252,10 @@ impl<'a> Walk<'a, '_> {
         if may_be_cte && self.scopes.has(task.scope, written.name) {
             return;
         }
+        if written.schema.is_none() && self.environment.spend_paths() {
+            let relation = resolve::relation(written, &self.environment.context);
+            self.found.places.push((var.location, relation));
+        }
         match task.touch {
             Touch::Read => self.use_relation(written, Access::Read),
             Touch::Write => self.use_relation(written, Access::Write),

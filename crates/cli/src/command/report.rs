@@ -25,6 +25,9 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<Answer> {
         for call in &mut report.denied_calls {
             call.statement = None;
         }
+        for group in &mut report.statements {
+            group.statement = None;
+        }
     }
     match &args.output {
         None => {

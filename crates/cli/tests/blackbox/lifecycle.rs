@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use testkit::Wire;
 use testkit::wire::{cancel_request, query, tags, terminate, transcript};
 
-use crate::kit::{CURSOR, Door, POLICY, TRANSPARENT, WORKER, eventually, psql};
+use crate::kit::{CURSOR, Door, POLICY, TRANSPARENT, WORKER, binary, eventually, psql, said};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -203,7 +203,7 @@ fn a_bad_policy_stops_a_start() {
     ]
     .map(str::to_owned);
     let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
-    let (code, _, err) = testkit::proxy::run(crate::kit::binary(), &arguments, "").unwrap();
+    let (code, _, err) = testkit::proxy::run(binary(), &arguments, "").unwrap();
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("policies.yaml:4:5") && err.contains("profil"), "{err}");
     std::fs::remove_dir_all(&folder).unwrap();
@@ -227,7 +227,7 @@ fn a_ledger_that_cannot_be_written_stops_a_start() {
         "--policies",
         policy.to_str().unwrap(),
     ];
-    let (code, _, err) = testkit::proxy::run(crate::kit::binary(), &arguments, "").unwrap();
+    let (code, _, err) = testkit::proxy::run(binary(), &arguments, "").unwrap();
     assert_eq!(code, 2, "{err}");
 }
 
@@ -235,7 +235,7 @@ fn a_ledger_that_cannot_be_written_stops_a_start() {
 fn enforcement_may_be_chosen_by_the_environment() {
     let database = crate::kit::database();
     let proxy = testkit::Proxy::start(&testkit::ProxyOptions {
-        binary: crate::kit::binary().to_owned(),
+        binary: binary().to_owned(),
         upstream: format!("127.0.0.1:{}", crate::kit::server().port),
         policy: POLICY.to_owned(),
         arguments: Vec::new(),
@@ -256,4 +256,36 @@ fn a_ledger_survives_a_kill() {
     door.proxy.wait(5 * SECOND).unwrap();
     let report = door.report();
     assert!(report.contains("50") || report.contains("51"), "{report}");
+}
+
+#[test]
+fn a_report_groups_what_differs_in_values_alone() {
+    let mut door = Door::open();
+    for sql in [
+        "SELECT id FROM feedback WHERE id = 1",
+        "select id from feedback -- again\n where id = 2",
+        "SELECT id FROM feedback WHERE id > 2",
+        "DROP TABLE users",
+    ] {
+        door.psql(CURSOR, &["-c", sql]);
+    }
+    assert_eq!(door.stop(), 0);
+    let report = |flags: &[&str]| {
+        let mut command = std::process::Command::new(binary());
+        let said = said(command.arg("report").arg(door.proxy.ledger()).args(flags));
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out
+    };
+    let json: serde_json::Value = serde_json::from_str(&report(&["--format", "json"])).unwrap();
+    let groups = json["statements"].as_array().unwrap();
+    assert_eq!(groups.len(), 3, "{groups:#?}");
+    assert_eq!(
+        (&groups[0]["counts"]["total"], &groups[0]["statement"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+    assert!(groups[0]["digest"].as_str().unwrap().starts_with("c1:"));
+    let text = report(&["--format", "text", "--report-include-params"]);
+    assert!(text.contains("statements, by canonical form: 3\n"), "{text}");
+    assert!(text.contains("      2 allowed       0 denied"), "{text}");
+    assert!(text.contains("  SELECT id FROM feedback WHERE id = ?\n"), "{text}");
 }

@@ -94,6 +94,15 @@ fn pin_relations(facts: &mut SqlFacts, catalog: &Catalog, paths: &[Vec<String>])
     relations.dedup();
 }
 
+/// A name as the catalog of a context resolves it, if it does.
+pub(crate) fn pin_name(relation: &mut RelationName, context: &Context<'_>) {
+    if let (Known::Catalog(catalog), SearchPaths::Possible(paths)) =
+        (context.catalog, context.search_paths)
+    {
+        pin(relation, catalog, paths);
+    }
+}
+
 fn pin(relation: &mut RelationName, catalog: &Catalog, paths: &[Vec<String>]) {
     let Schemas::Paths(_) = &relation.schemas else { return };
     let mut found = paths.iter().map(|path| lookup(catalog, path, relation));

@@ -25,7 +25,7 @@ use model::{ColumnRole, Unknown};
 use crate::catalog::{Catalog, Oid, Relation};
 use crate::limits;
 use crate::parse::{Node, nodes};
-pub(crate) use bind::complete;
+pub(crate) use bind::{complete, pin_name};
 use reach::Reach;
 
 /// A column, or the row as such.

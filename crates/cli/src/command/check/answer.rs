@@ -33,6 +33,9 @@ struct Record<'a> {
     error_position: Option<usize>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     explanation: Vec<String>,
+    /// The canonical form of each statement; `facts` have the digest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    canonical: Vec<&'a str>,
     /// The text that was judged, if the policy added conditions.
     #[serde(skip_serializing_if = "Option::is_none")]
     rewritten: Option<&'a str>,
@@ -125,6 +128,12 @@ impl<W: Write> Writer<W> {
             error: judgement.analysis.error().map(|failure| failure.message.as_str()),
             error_position: judgement.analysis.error().and_then(|failure| failure.position),
             explanation: judgement.explanations.iter().map(ToString::to_string).collect(),
+            canonical: judgement
+                .analysis
+                .statements()
+                .iter()
+                .filter_map(sql::Statement::canonical_form)
+                .collect(),
             rewritten: judgement.rewritten.as_deref(),
         };
         serde_json::to_writer(&mut self.out, &record)?;

@@ -1,0 +1,123 @@
+//! Which constants of a statement bear meaning.
+
+use std::collections::BTreeMap;
+
+use crate::calls;
+use crate::children::each_child;
+use crate::limits::MAX_NODES;
+use crate::parse::{ConstValue, Node, nodes, present};
+use crate::resolve::{Qualified, strings, type_names};
+
+/// What becomes of a constant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It stays as it is.
+    Keep,
+    /// A number of rows, by its class.
+    Limit(&'static str),
+}
+
+/// Operators whose right side names a part of a document.
+const KEYS: &[&str] = &["->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "@?", "@@"];
+
+/// Whether a statement is about rows: of any other every literal counts (settings, definitions, files, passwords).
+pub(super) fn is_about_rows(root: Node<'_>) -> bool {
+    matches!(
+        root,
+        Node::SelectStmt(_)
+            | Node::InsertStmt(_)
+            | Node::UpdateStmt(_)
+            | Node::DeleteStmt(_)
+            | Node::MergeStmt(_)
+            | Node::ExplainStmt(_)
+            | Node::PrepareStmt(_)
+            | Node::DeclareCursorStmt(_)
+            | Node::CreateTableAsStmt(_)
+    )
+}
+
+/// The constants of `root` that bear meaning, by place; `None` if there are too many nodes.
+pub(super) fn marks(root: Node<'_>, tenant: Option<&str>) -> Option<BTreeMap<usize, Mark>> {
+    let mut marks = BTreeMap::new();
+    let mut stack = vec![(root, false)];
+    let mut steps = 0_usize;
+    while let Some((node, keep)) = stack.pop() {
+        steps += 1;
+        if steps > MAX_NODES {
+            return None;
+        }
+        if let Node::A_Const(constant) = node {
+            if keep {
+                add(&mut marks, constant, Mark::Keep);
+            }
+            continue;
+        }
+        let below = keep || keeps(node, tenant);
+        each_child(node, &mut |child| stack.push((child, below)));
+        // The second look marks over the first.
+        if let Node::SelectStmt(select) = node {
+            limits(select, &mut marks);
+            positions(select, &mut marks);
+        }
+    }
+    Some(marks)
+}
+
+/// Whether constants below a node bear meaning.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nodes whose constants are values")]
+fn keeps(node: Node<'_>, tenant: Option<&str>) -> bool {
+    match node {
+        Node::DefElem(_) | Node::TypeName(_) => true,
+        Node::TypeCast(cast) => {
+            let name = cast.type_name().map(type_names).unwrap_or_default();
+            name.last().is_some_and(|name| name.starts_with("reg") || *name == "bool")
+        }
+        Node::FuncCall(call) => Qualified::of_list(call.funcname()).is_some_and(|written| {
+            written.name == "generate_series" || calls::reads_texts(written.name)
+        }),
+        Node::A_Expr(expression) => {
+            let operator = strings(expression.name()).last().copied().unwrap_or_default();
+            let about = |node: Node<'_>| {
+                matches!(node, Node::ColumnRef(column)
+                    if tenant.is_some() && strings(column.fields()).last().copied() == tenant)
+            };
+            KEYS.contains(&operator) || about(expression.lexpr()) || about(expression.rexpr())
+        }
+        _ => false,
+    }
+}
+
+fn add(marks: &mut BTreeMap<usize, Mark>, constant: &nodes::A_Const, mark: Mark) {
+    if let Ok(place) = usize::try_from(constant.location) {
+        marks.insert(place, mark);
+    }
+}
+
+/// LIMIT and OFFSET, by their class.
+fn limits(select: &nodes::SelectStmt, marks: &mut BTreeMap<usize, Mark>) {
+    for count in [select.limit_count(), select.limit_offset()] {
+        if let Some(Node::A_Const(constant)) = present(count)
+            && let Some(ConstValue::Integer(rows)) = constant.val()
+        {
+            let class = match rows {
+                ..=0 => "?rows=0",
+                1 => "?rows=1",
+                2..=100 => "?rows<=100",
+                101..=1_000 => "?rows<=1000",
+                1_001.. => "?rows>1000",
+            };
+            add(marks, constant, Mark::Limit(class));
+        }
+    }
+}
+
+/// Numbers that stand for output columns.
+fn positions(select: &nodes::SelectStmt, marks: &mut BTreeMap<usize, Mark>) {
+    let sorted = select.sort_clause().iter().map(|sort| sort.node());
+    let all = sorted.chain(select.group_clause()).chain(select.distinct_clause());
+    for node in all {
+        if let Node::A_Const(constant) = node {
+            add(marks, constant, Mark::Keep);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A statement in one spelling, and the digest of it: what is grouped as the same statement.
+//!
+//! What is here: case, white space, comments, quotes and values that bear no meaning are evened out; names of
+//! relations stand with their schema, and functions with theirs where a catalog tells. What is not: what means the
+//! same by algebra. Invariant: statements of one form differ in values alone, and in none that
+//! decides what is touched, changed or let through: settings, limits, booleans, definitions, names in texts, keys of JSON, tenants.
+
+mod keep;
+mod keywords;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+
+use model::{RelationName, Schemas, SqlFacts};
+use sha2::{Digest as _, Sha256};
+
+use crate::parse::Node;
+use crate::scanner::{Scanner, Token};
+use keep::Mark;
+use keywords::is_keyword;
+
+/// Bytes of SHA-256 that a digest has.
+const DIGEST_BYTES: usize = 16;
+
+/// Names by the place where they stand, in bytes.
+pub(crate) type Places = BTreeMap<usize, RelationName>;
+
+/// The canonical form of the statement `root`, which stands at `range` of `text`.
+pub(crate) fn form(
+    (text, range): (&str, Range<usize>),
+    root: Node<'_>,
+    facts: &SqlFacts,
+    (places, tenant): (&Places, Option<&str>),
+) -> Option<String> {
+    let rows = keep::is_about_rows(root);
+    let marks = if rows { keep::marks(root, tenant)? } else { BTreeMap::new() };
+    let mut form = Form { pieces: Vec::new(), frames: Vec::new(), rows: None };
+    let (mut before, mut operator_end) = ("", None);
+    for (token, at) in Scanner::from(text, range.start) {
+        if at.start >= range.end {
+            break;
+        }
+        let source = text.get(at.clone())?;
+        match token {
+            Token::Comment => continue,
+            Token::Semicolon => break,
+            Token::Word => match places.get(&at.start) {
+                Some(name) => form.name(name),
+                None => form.piece(source.to_ascii_lowercase()),
+            },
+            Token::Quoted => match places.get(&at.start) {
+                Some(name) => form.name(name),
+                None => form.piece(unquoted(source)),
+            },
+            Token::Literal | Token::Other if !rows && !is_operator(source) => {
+                form.piece(source.to_owned());
+            }
+            Token::Literal => form.value(marks.get(&at.start), source, "'?'"),
+            Token::Other if source.starts_with(|c: char| c.is_ascii_digit()) => {
+                form.value(marks.get(&at.start), source, "?");
+            }
+            Token::Other if operator_end == Some(at.start) => form.grow(source),
+            Token::Open => form.open(source, before),
+            Token::Close => form.close(source),
+            Token::Other | Token::Dot => form.piece(source.to_owned()),
+        }
+        let operator = token == Token::Other && is_operator(source);
+        operator_end = operator.then_some(at.end);
+        before = source;
+    }
+    let mut text = form.pieces.join(" ");
+    if let Some(shape) = facts.shape.known() {
+        // What values decided.
+        text.push_str(if shape.tautology { " /* filters nothing */" } else { "" });
+        text.push_str(if shape.runs_explained { " /* runs */" } else { "" });
+    }
+    Some(text)
+}
+
+/// The digest of a canonical form. The prefix names the rules by which it was made.
+pub(crate) fn digest(form: &str) -> String {
+    let mut text = "c1:".to_owned();
+    for byte in Sha256::digest(form.as_bytes()).iter().take(DIGEST_BYTES) {
+        // Writing to a text does not fail.
+        let _fits = write!(text, "{byte:02x}").is_ok();
+    }
+    text
+}
+
+/// Bytes that operators are made of (PostgreSQL documentation, "Operators").
+fn is_operator(source: &str) -> bool {
+    source.bytes().all(|byte| b"+-*/<>=~!@#%^&|`?:".contains(&byte))
+}
+
+/// A quoted name without its quotes, if it is the same without.
+fn unquoted(source: &str) -> String {
+    let inner = source.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let plain = |name: &&str| {
+        let mut bytes = name.bytes();
+        let first = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        first && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    match inner.filter(plain).filter(|name| !is_keyword(name)) {
+        Some(name) => name.to_owned(),
+        None => source.to_owned(),
+    }
+}
+
+/// A form in the making.
+struct Form {
+    pieces: Vec<String>,
+    frames: Vec<Frame>,
+    /// The last row of a VALUES list, if one has just ended.
+    rows: Option<Range<usize>>,
+}
+
+/// An open bracket.
+struct Frame {
+    /// How many values there are says nothing: IN, ARRAY.
+    is_list: bool,
+    /// A row of VALUES.
+    is_row: bool,
+    /// The place behind it.
+    start: usize,
+    /// The row before it.
+    before: Option<Range<usize>>,
+}
+
+impl Form {
+    fn piece(&mut self, piece: String) {
+        if piece != "," {
+            self.rows = None;
+        }
+        self.pieces.push(piece);
+    }
+
+    /// The rest of an operator of several bytes.
+    fn grow(&mut self, source: &str) {
+        match self.pieces.last_mut() {
+            Some(last) if is_operator(last) => last.push_str(source),
+            Some(_) | None => self.piece(source.to_owned()),
+        }
+    }
+
+    fn name(&mut self, name: &RelationName) {
+        let own = quoted(&name.name);
+        let written = match &name.schemas {
+            Schemas::Named(schema) => {
+                self.piece(quoted(schema));
+                self.piece(".".to_owned());
+                own
+            }
+            Schemas::Paths(paths) => {
+                let paths: Vec<String> = paths.iter().map(|path| path.join(",")).collect();
+                format!("{{{}}}.{own}", paths.join("|"))
+            }
+            Schemas::Unknown => format!("{{?}}.{own}"),
+        };
+        self.piece(written);
+    }
+
+    fn value(&mut self, mark: Option<&Mark>, source: &str, plain: &str) {
+        let value = match mark {
+            Some(Mark::Keep) => source.to_owned(),
+            Some(Mark::Limit(class)) => (*class).to_owned(),
+            None => plain.to_owned(),
+        };
+        let in_list = self.frames.last().is_some_and(|frame| frame.is_list);
+        if let [.., before, comma] = self.pieces.as_slice()
+            && in_list
+            && comma == ","
+            && *before == value
+        {
+            self.pieces.pop();
+            return;
+        }
+        self.piece(value);
+    }
+
+    fn open(&mut self, source: &str, before: &str) {
+        let follows = |words: &[&str]| words.iter().any(|word| before.eq_ignore_ascii_case(word));
+        let another = before == "," && self.rows.is_some();
+        let frame = Frame {
+            is_list: follows(&["in", "array"]),
+            is_row: follows(&["values"]) || another,
+            start: self.pieces.len() + 1,
+            before: self.rows.take(),
+        };
+        self.pieces.push(source.to_owned());
+        self.frames.push(frame);
+    }
+
+    fn close(&mut self, source: &str) {
+        self.piece(source.to_owned());
+        let Some(frame) = self.frames.pop().filter(|frame| frame.is_row) else { return };
+        let row = frame.start..self.pieces.len();
+        let same = frame.before.clone().filter(|before| {
+            self.pieces
+                .get(before.clone())
+                .is_some_and(|old| self.pieces.get(row.clone()) == Some(old))
+        });
+        self.rows = match same {
+            // A row like the one before it says nothing new; the comma and the bracket go, too.
+            Some(before) => {
+                self.pieces.truncate(before.end);
+                Some(before)
+            }
+            None => Some(row),
+        };
+    }
+}
+
+fn quoted(name: &str) -> String {
+    unquoted(&format!("\"{}\"", name.replace('"', "\"\"")))
+}
