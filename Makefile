@@ -33,6 +33,12 @@ docs: ## the documentation of the crates
 oracle: ## 100,000 random statements: PostgreSQL's privilege checks against ours
 	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture
 
+instructions: ## what judging one statement costs, counted by callgrind
+	@$(READY) scripts/bench/instructions.sh
+
+bounds: ## statements of 256 KiB, as bad as can be: time and memory of each
+	@$(READY) BOUNDS_MILLISECONDS=100 cargo test --release --package portcullis-sql --test bounds -- --nocapture
+
 live: ## the attacks of the corpora, through the door to a real server
 	@$(READY) scripts/live.sh
 

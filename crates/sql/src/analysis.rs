@@ -248,6 +248,9 @@ pub(crate) fn readable<'t>(text: &'t [u8], context: &Context<'_>) -> Result<&'t 
 fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     let tree = match parse::parse(text) {
         Ok(tree) => tree,
+        Err(message) if message == parse::TOO_LONG => {
+            return Analysis::unknown(text.len(), Unknown::TooComplex);
+        }
         Err(message) => return Analysis::failed(text, message),
     };
     let nodes_left = Cell::new(limits::MAX_NODES);

@@ -3,6 +3,9 @@
 /// Longest submission that is parsed, in bytes.
 pub const MAX_STATEMENT_BYTES: usize = 256 * 1024;
 
+/// Most operator characters in a row, comments included: the lexer takes their square in time.
+pub const MAX_OPERATOR_BYTES: usize = 512;
+
 /// Most syntax tree nodes that analysis visits in one submission, nested texts included.
 pub const MAX_NODES: usize = 1_000_000;
 
@@ -29,6 +32,9 @@ pub const MAX_PATHS: usize = 16;
 
 /// Deepest nesting of queries, joins and FROM items that name resolution follows.
 pub const MAX_QUERY_DEPTH: u32 = 100;
+
+/// Most columns that a query may yield; PostgreSQL itself refuses more (`MaxTupleAttributeNumber`).
+pub const MAX_OUTPUT_COLUMNS: usize = 1_664;
 
 /// Most views behind views, and children of children, that are followed.
 pub const MAX_REACH: usize = 10_000;

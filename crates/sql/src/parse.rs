@@ -4,6 +4,8 @@
 //! any meaning. Invariants: the text is parsed as given, never edited; a text that holds NUL is
 //! refused here, as the server refuses it.
 
+use crate::scanner::has_long_operator;
+
 pub(crate) use pg_raw_parse::Node;
 pub(crate) use pg_raw_parse::const_val::ConstValue;
 pub(crate) use pg_raw_parse::list::{CastNodeList, NodeList, NodeListIter};
@@ -24,8 +26,15 @@ pub(crate) fn present(node: Node<'_>) -> Option<Node<'_>> {
     (!matches!(node, Node::None)).then_some(node)
 }
 
-/// Parses `text` with PostgreSQL's grammar; the error is PostgreSQL's message.
+/// Why a text is not begun.
+pub(crate) const TOO_LONG: &str = "too many operator characters in a row";
+
+/// Parses `text` with PostgreSQL's grammar; the error is PostgreSQL's message. A text that would keep the lexer
+/// busy is not begun.
 pub(crate) fn parse(text: &str) -> Result<Tree, String> {
+    if has_long_operator(text) {
+        return Err(TOO_LONG.to_owned());
+    }
     pg_raw_parse::parse(text).map(Tree).map_err(|error| match error {
         pg_raw_parse::Error::Parse(error) => error.to_string(),
         pg_raw_parse::Error::PgError(error) => error.to_string(),

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::limits::MAX_OPERATOR_BYTES;
+
 /// A place in the text.
 #[derive(Debug)]
 pub(crate) struct Scanner<'t> {
@@ -46,6 +48,57 @@ pub(crate) fn has_many_signs(text: &str) -> bool {
         };
         run > MANY_SIGNS
     })
+}
+
+/// Whether `text` has more operator characters in a row than anybody writes. PostgreSQL's lexer reads such a run
+/// anew for each comment or sign that begins in it (`scan.l`, `operator` and `xcstart`), so that the
+/// time it takes is the square of its length.
+pub(crate) fn has_long_operator(text: &str) -> bool {
+    if text.len() <= MAX_OPERATOR_BYTES {
+        return false;
+    }
+    let is_operator = |byte: u8| {
+        matches!(
+            byte,
+            b'~' | b'!'
+                | b'@'
+                | b'#'
+                | b'^'
+                | b'&'
+                | b'|'
+                | b'`'
+                | b'?'
+                | b'+'
+                | b'-'
+                | b'*'
+                | b'/'
+                | b'%'
+                | b'<'
+                | b'>'
+                | b'='
+        )
+    };
+    let is_long = |part: &str| {
+        let mut run = 0_usize;
+        part.bytes().any(|byte| {
+            run = if is_operator(byte) { run + 1 } else { 0 };
+            run > MAX_OPERATOR_BYTES
+        })
+    };
+    if !is_long(text) {
+        return false;
+    }
+    // Inside a literal or a quoted name it is text like any other.
+    let mut end = 0;
+    for (token, range) in Scanner::from(text, 0) {
+        if matches!(token, Token::Literal | Token::Quoted) {
+            if text.get(end..range.start).is_none_or(is_long) {
+                return true;
+            }
+            end = range.end;
+        }
+    }
+    text.get(end..).is_none_or(is_long)
 }
 
 const fn starts_name(byte: u8) -> bool {
@@ -243,6 +296,27 @@ impl<'t> Scanner<'t> {
 mod tests {
     use super::*;
     use crate::parse;
+
+    #[test]
+    fn long_runs_of_operators_are_found_outside_literals() {
+        let long = "/**/".repeat(200);
+        for text in [
+            format!("SELECT 1 /*{long}*/"),
+            format!("SELECT {}1", "+".repeat(600)),
+            format!("SELECT '{long}', 1 {long}"),
+            format!("SELECT 1 --{}", "=".repeat(600)),
+        ] {
+            assert!(has_long_operator(&text), "{text}");
+        }
+        for text in [
+            format!("SELECT '{long}'"),
+            format!("SELECT $$ {long} $$, \"{long}\""),
+            format!("SELECT 1 /* {} */", "*".repeat(500)),
+            format!("SELECT 1 -- {}", "- ".repeat(1000)),
+        ] {
+            assert!(!has_long_operator(&text), "{text}");
+        }
+    }
 
     #[test]
     fn signs_in_a_row_are_counted_outside_literals_and_comments() {

@@ -9,7 +9,6 @@ mod keep;
 mod keywords;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use model::{RelationName, Schemas, SqlFacts};
@@ -80,31 +79,55 @@ pub(crate) fn form(
 
 /// The digest of a canonical form. The prefix names the rules by which it was made.
 pub(crate) fn digest(form: &str) -> String {
-    let mut text = "c1:".to_owned();
-    for byte in Sha256::digest(form.as_bytes()).iter().take(DIGEST_BYTES) {
-        // Writing to a text does not fail.
-        let _fits = write!(text, "{byte:02x}").is_ok();
-    }
+    let mut text = String::with_capacity(3 + 2 * DIGEST_BYTES);
+    text.push_str("c1:");
+    let hash = Sha256::digest(form.as_bytes());
+    let halves = hash.iter().take(DIGEST_BYTES).flat_map(|byte| [byte >> 4, byte & 15]);
+    text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
     text
 }
 
 /// Bytes that operators are made of (PostgreSQL documentation, "Operators").
 fn is_operator(source: &str) -> bool {
-    source.bytes().all(|byte| b"+-*/<>=~!@#%^&|`?:".contains(&byte))
+    let operator = |byte: u8| {
+        matches!(
+            byte,
+            b'+' | b'-'
+                | b'*'
+                | b'/'
+                | b'<'
+                | b'>'
+                | b'='
+                | b'~'
+                | b'!'
+                | b'@'
+                | b'#'
+                | b'%'
+                | b'^'
+                | b'&'
+                | b'|'
+                | b'`'
+                | b'?'
+                | b':'
+        )
+    };
+    source.bytes().all(operator)
 }
 
 /// A quoted name without its quotes, if it is the same without.
 fn unquoted(source: &str) -> String {
     let inner = source.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let plain = |name: &&str| {
-        let mut bytes = name.bytes();
-        let first = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        first && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-    };
-    match inner.filter(plain).filter(|name| !is_keyword(name)) {
+    match inner.filter(|name| is_plain(name)).filter(|name| !is_keyword(name)) {
         Some(name) => name.to_owned(),
         None => source.to_owned(),
     }
+}
+
+/// Whether a name needs no quotes for its letters.
+fn is_plain(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    first && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// A form in the making.
@@ -212,5 +235,8 @@ impl Form {
 }
 
 fn quoted(name: &str) -> String {
+    if is_plain(name) && !is_keyword(name) {
+        return name.to_owned();
+    }
     unquoted(&format!("\"{}\"", name.replace('"', "\"\"")))
 }

@@ -17,6 +17,8 @@ pub struct Catalog {
     functions: Names,
     functions_by_oid: HashMap<Oid, u32>,
     operators: Names,
+    /// Names of built-in operators of which one calls a function that is not built in.
+    impure_operators: HashSet<Box<str>>,
     types: Names,
     types_by_oid: HashMap<Oid, u32>,
     casts_to: HashMap<Oid, Vec<u32>>,
@@ -112,6 +114,7 @@ impl Catalog {
             functions: Names::of(&snapshot.functions, function_key),
             functions_by_oid: by_oid(&snapshot.functions, |row| row.oid),
             operators: Names::of(&snapshot.operators, operator_key),
+            impure_operators: impure(&snapshot),
             types: Names::of(&snapshot.types, type_key),
             types_by_oid: by_oid(&snapshot.types, |row| row.oid),
             casts_to,
@@ -164,6 +167,11 @@ impl Catalog {
         self.operators.find(&self.snapshot.operators, (name, schema), operator_key)
     }
 
+    /// Whether every built-in operator of that name calls a built-in function.
+    pub fn is_pure_operator(&self, name: &str) -> bool {
+        !self.impure_operators.contains(name)
+    }
+
     /// The type of that name.
     pub fn type_named(&self, schema: &str, name: &str) -> Option<&Type> {
         self.types.find(&self.snapshot.types, (name, schema), type_key).next()
@@ -179,6 +187,17 @@ impl Catalog {
         let casts = self.casts_to.get(&target).into_iter().flatten();
         casts.filter_map(|position| at(&self.snapshot.casts, Some(position)))
     }
+}
+
+fn impure(snapshot: &Snapshot) -> HashSet<Box<str>> {
+    let built_in: HashSet<Oid> = snapshot
+        .functions
+        .iter()
+        .filter(|function| &*function.schema == "pg_catalog")
+        .map(|function| function.oid)
+        .collect();
+    let operators = snapshot.operators.iter().filter(|own| &*own.schema == "pg_catalog");
+    operators.filter(|own| !built_in.contains(&own.function)).map(|own| own.name.clone()).collect()
 }
 
 fn at<'r, T>(rows: &'r [T], position: Option<&u32>) -> Option<&'r T> {

@@ -293,6 +293,10 @@ impl<'a> Bound<'a> {
         for name in names {
             let mut found = false;
             for schema in schemas(schema, path) {
+                if schema == "pg_catalog" && self.catalog.is_pure_operator(name) {
+                    found |= self.catalog.operators(schema, name).next().is_some();
+                    continue;
+                }
                 for operator in self.catalog.operators(schema, name) {
                     found = true;
                     self.hidden(operator.function);

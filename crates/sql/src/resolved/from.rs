@@ -1,5 +1,6 @@
 //! FROM: what each item yields, and which names it brings into scope.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use model::{Access, ColumnRole, Unknown};
@@ -251,10 +252,10 @@ impl<'a> Resolver<'a> {
             raw::JoinType::JOIN_RIGHT => Binds::Only(references(&left)),
             _ => Binds::Nothing,
         };
-        let shared = Self::shared_columns(join, &left, &right);
+        let shared = self.shared_columns(join, &left, &right)?;
         let mut merged = self.merge(&shared, &left, &right)?;
-        let (left_same, right_same) = (self.sames(&left, &shared), self.sames(&right, &shared));
-        let others = joined(&shared, &left, &right, self.tenant);
+        let (left_same, right_same) = (self.sames(&left, &shared)?, self.sames(&right, &shared)?);
+        let others = self.others(&shared, &left, &right)?;
         let rows: Rc<[_]> =
             left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
         let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
@@ -335,38 +336,55 @@ impl<'a> Resolver<'a> {
     }
 
     /// For each name, the references whose tenant column it is on one side of a join.
-    fn sames(&self, side: &[Item<'a>], names: &[&str]) -> Vec<Vec<usize>> {
+    fn sames(&self, side: &[Item<'a>], names: &[&str]) -> Resolved<Vec<Vec<usize>>> {
         if self.tenant.is_none() {
-            return vec![Vec::new(); names.len()];
+            return Ok(vec![Vec::new(); names.len()]);
         }
         let of = |name: &&str| {
-            let all: Vec<Output<'a>> = visible(side)
-                .flat_map(|item| item.outputs(self.tenant).columns)
-                .filter(|output| output.name == *name)
-                .collect();
-            match all.as_slice() {
-                [only] => only.same.to_vec(),
-                _ => Vec::new(),
-            }
+            let all = self.columns_named(side, name)?;
+            Ok(if let [only] = all.as_slice() { only.same.to_vec() } else { Vec::new() })
         };
         names.iter().map(of).collect()
     }
 
+    /// The columns of a join but those of USING.
+    fn others(
+        &self,
+        shared: &[&str],
+        left: &[Item<'a>],
+        right: &[Item<'a>],
+    ) -> Resolved<Outputs<'a>> {
+        let shared: HashSet<&str> = shared.iter().copied().collect();
+        let mut outputs = Outputs::default();
+        for item in visible(left).chain(visible(right)) {
+            let found = self.columns_of(item)?;
+            outputs.open |= found.open;
+            let own = found.columns.into_iter().filter(|output| !shared.contains(output.name));
+            outputs.columns.extend(own);
+        }
+        Ok(outputs)
+    }
+
     /// The names of USING or NATURAL.
     fn shared_columns(
+        &self,
         join: &'a nodes::JoinExpr,
         left: &[Item<'a>],
         right: &[Item<'a>],
-    ) -> Vec<&'a str> {
+    ) -> Resolved<Vec<&'a str>> {
         if !join.is_natural {
-            return join.using_clause().iter().filter_map(nodes::String::sval).collect();
+            return Ok(join.using_clause().iter().filter_map(nodes::String::sval).collect());
         }
-        let right: Vec<Outputs<'a>> = visible(right).map(|item| item.outputs(None)).collect();
-        visible(left)
-            .flat_map(|item| item.outputs(None).columns)
-            .map(|output| output.name)
-            .filter(|name| right.iter().any(|side| side.columns.iter().any(|r| r.name == *name)))
-            .collect()
+        let mut theirs: HashSet<&str> = HashSet::new();
+        for item in visible(right) {
+            theirs.extend(self.columns_of(item)?.columns.iter().map(|output| output.name));
+        }
+        let mut shared = Vec::new();
+        for item in visible(left) {
+            let mine = self.columns_of(item)?.columns.into_iter().map(|output| output.name);
+            shared.extend(mine.filter(|name| theirs.contains(name)));
+        }
+        Ok(shared)
     }
 
     fn merge(
@@ -379,10 +397,8 @@ impl<'a> Resolver<'a> {
         for name in shared {
             let mut targets = Vec::new();
             for side in [left, right] {
-                let columns = visible(side).flat_map(|item| item.outputs(None).columns);
-                targets.extend(
-                    columns.filter(|output| output.name == *name).flat_map(|o| o.targets.to_vec()),
-                );
+                let found = self.columns_named(side, name)?;
+                targets.extend(found.iter().flat_map(|output| output.targets.to_vec()));
             }
             for (relation, number, _) in &targets {
                 self.used(*relation, Part::Column(*number), ColumnRole::Join)?;
@@ -395,23 +411,6 @@ impl<'a> Resolver<'a> {
 
 fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> {
     items.iter().filter(|item| item.visible)
-}
-
-/// The columns of a join but those of USING.
-fn joined<'a>(
-    shared: &[&str],
-    left: &[Item<'a>],
-    right: &[Item<'a>],
-    tenant: Option<&str>,
-) -> Outputs<'a> {
-    let mut outputs = Outputs::default();
-    for item in visible(left).chain(visible(right)) {
-        let found = item.outputs(tenant);
-        outputs.open |= found.open;
-        let own = found.columns.into_iter().filter(|output| !shared.contains(&output.name));
-        outputs.columns.extend(own);
-    }
-    outputs
 }
 
 /// A stored relation under the name that the statement gives it.

@@ -126,8 +126,16 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// How many columns it has.
+    fn width(&self) -> usize {
+        match &self.columns {
+            Columns::Stored(relation, _) => relation.columns.len(),
+            Columns::Derived(outputs) => outputs.columns.len(),
+        }
+    }
+
     /// Its columns, in order, as outputs; `tenant` is the tenant's column.
-    pub(super) fn outputs(&self, tenant: Option<&str>) -> Outputs<'a> {
+    fn outputs(&self, tenant: Option<&str>) -> Outputs<'a> {
         match &self.columns {
             Columns::Stored(relation, renamed) => {
                 let names = renamed.iter().copied().map(Some).chain(std::iter::repeat(None));
@@ -250,6 +258,26 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The columns of an item, each at the cost of a step: queries of queries may double them.
+    pub(super) fn columns_of(&self, item: &Item<'a>) -> Resolved<Outputs<'a>> {
+        self.spend(item.width())?;
+        Ok(item.outputs(self.tenant))
+    }
+
+    /// The columns of that name among those of several items.
+    pub(super) fn columns_named(
+        &self,
+        items: &[Item<'a>],
+        name: &str,
+    ) -> Resolved<Vec<Output<'a>>> {
+        let mut found = Vec::new();
+        for item in items.iter().filter(|item| item.visible) {
+            let all = self.columns_of(item)?.columns;
+            found.extend(all.into_iter().filter(|output| output.name == name));
+        }
+        Ok(found)
+    }
+
     /// A reference to a whole row.
     pub(super) fn use_row(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<()> {
         for relation in item.rows.iter() {
@@ -260,7 +288,7 @@ impl<'a> Resolver<'a> {
 
     /// All columns of an item, as `*` reads them.
     pub(super) fn use_all(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<Outputs<'a>> {
-        let outputs = item.outputs(self.tenant);
+        let outputs = self.columns_of(item)?;
         for output in &outputs.columns {
             self.use_found(Found::Derived(Rc::clone(&output.targets), Rc::from([])), role)?;
         }

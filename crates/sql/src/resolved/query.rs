@@ -12,6 +12,7 @@ use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
 use super::tenancy::{Binds, references};
 use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
+use crate::limits::MAX_OUTPUT_COLUMNS;
 use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
 use crate::resolve::strings;
 
@@ -286,6 +287,9 @@ impl<'a> Resolver<'a> {
             }
             outputs.open |= found.open;
             outputs.columns.extend(found.columns);
+            if outputs.columns.len() > MAX_OUTPUT_COLUMNS {
+                return Err(Unknown::TooComplex);
+            }
         }
         Ok((outputs, captured))
     }

@@ -5,7 +5,9 @@
 //! in ON of an outer join binds the side that may be missing, never the preserved one; one in a
 //! sub-select binds the sub-select, never what is outside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use model::{Access, TenantBound, TenantType, TenantUse, Unknown};
 
@@ -54,6 +56,8 @@ pub(super) struct Tenants<'a> {
     places: BTreeMap<u32, BTreeSet<(i32, Oid)>>,
     /// Views inside views.
     depth: usize,
+    /// What binds everything that a view reads, of each that was looked into.
+    views: Rc<RefCell<HashMap<Oid, BTreeSet<TenantBound>>>>,
 }
 
 /// Which references a condition binds.
@@ -92,7 +96,7 @@ impl<'a> Resolver<'a> {
             return Ok(None);
         }
         let bounds = match relation.definition.as_deref() {
-            Some(text) if access == Access::Read => self.inside(text)?,
+            Some(text) if access == Access::Read => self.inside(relation.oid, text)?,
             Some(_) | None => BTreeSet::new(),
         };
         self.tenants.references.push(Reference { relation, access, place, bounds });
@@ -100,7 +104,10 @@ impl<'a> Resolver<'a> {
     }
 
     /// What binds everything that a view reads: then the view constrains itself.
-    fn inside(&self, text: &str) -> Resolved<BTreeSet<TenantBound>> {
+    fn inside(&self, view: Oid, text: &str) -> Resolved<BTreeSet<TenantBound>> {
+        if let Some(known) = self.tenants.views.borrow().get(&view) {
+            return Ok(known.clone());
+        }
         if self.tenants.depth >= MAX_VIEW_DEPTH {
             return Err(Unknown::TooComplex);
         }
@@ -109,6 +116,7 @@ impl<'a> Resolver<'a> {
         for raw in tree.statements() {
             let mut resolver = Resolver::new(self.catalog, &[], self.left).with_tenant(self.tenant);
             resolver.tenants.depth = self.tenants.depth + 1;
+            resolver.tenants.views = Rc::clone(&self.tenants.views);
             resolver.statement(raw.stmt())?;
             for one in resolver.tenants(raw.stmt())? {
                 let own: BTreeSet<TenantBound> = one.bounds.into_iter().collect();
@@ -118,7 +126,9 @@ impl<'a> Resolver<'a> {
                 });
             }
         }
-        Ok(common.unwrap_or_default())
+        let common = common.unwrap_or_default();
+        self.tenants.views.borrow_mut().insert(view, common.clone());
+        Ok(common)
     }
 
     /// Binds one reference to a bound.

@@ -2,11 +2,14 @@
 
 use std::rc::Rc;
 
+use model::Unknown;
+
 use super::equality::operand;
 use super::from::Place;
 use super::scope::{Cte, Output, Outputs, Scope, Source};
 use super::{Shaped, Shaper};
 use crate::children::each_child;
+use crate::limits::MAX_OUTPUT_COLUMNS;
 use crate::parse::{Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
 use crate::resolve::strings;
@@ -140,7 +143,7 @@ impl<'a> Shaper<'a, '_> {
         for target in select.target_list() {
             self.expression(target.val(), &scope, ctes)?;
         }
-        let mut yielded = outputs(select, &scope);
+        let mut yielded = outputs(select, &scope)?;
         if is_transparent(select) {
             yielded.transparent = place.filtered;
         }
@@ -277,7 +280,7 @@ impl<'a> Shaper<'a, '_> {
 }
 
 /// What a target list yields.
-fn outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Outputs<'a> {
+fn outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Shaped<Outputs<'a>> {
     let mut outputs = Outputs::default();
     for target in select.target_list() {
         let value = target.val();
@@ -297,10 +300,14 @@ fn outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Outputs<
                     outputs.open |= inner.open;
                 }
             }
+            // Queries of queries may double them.
+            if outputs.columns.len().max(outputs.through.len()) > MAX_OUTPUT_COLUMNS {
+                return Err(Unknown::TooComplex);
+            }
         }
         outputs.open |= qualifier.is_none() && !scope.merged.is_empty();
     }
-    outputs
+    Ok(outputs)
 }
 
 fn is_star(node: Node<'_>) -> bool {
