@@ -5,9 +5,9 @@ SHELL := /usr/bin/env bash
 READY := scripts/setup.sh && . .portcullis/env.sh &&
 PROFILE ?= ci
 
-.PHONY: help setup demo test conformance oracle score bench lint docs
+.PHONY: help setup demo test conformance oracle score bench bench-catalog lint docs
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 setup: ## make this machine ready: compiler, libclang, PostgreSQL, drivers
 	@scripts/setup.sh
@@ -23,6 +23,9 @@ conformance: ## PostgreSQL's own suites, direct and through the door
 
 bench: ## direct, byte copier, PgBouncer and the door side by side
 	@$(READY) scripts/bench.sh
+
+bench-catalog: ## loading a catalog of 10,000 relations, and what catalog_mode strict costs
+	@$(READY) scripts/bench/catalog.sh
 
 lint: ## formatting, clippy, documentation, direction of dependencies, words
 	@$(READY) scripts/lint.sh $(PROFILE)

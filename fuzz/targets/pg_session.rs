@@ -57,7 +57,7 @@ fn client(machine: &mut Protocol<u8, u32>, input: &mut Input<'_>, number: u32) -
             return None;
         }
         1 => {
-            machine.describe(b"D");
+            machine.describe(b"D", None);
             return None;
         }
         2 => {

@@ -28,6 +28,8 @@ fuzz_target!(
             standard_conforming_strings: first & 8 == 0,
             catalog: sql::Known::Nothing,
             tenant_column: None,
+            timeline: None,
+            role: None,
         };
         let analysis = sql::analyze(text, &context);
         assert!(!analysis.statements().is_empty());

@@ -11,11 +11,12 @@ use crate::limits;
 
 /// Loads a catalog from a file, or from a server if `place` is a connection string.
 pub(crate) fn load(place: &str, environment: &Environment) -> anyhow::Result<Catalog> {
+    // A connection string may hold a password: it is not said again.
+    let shown = if is_dsn(place) { "the server" } else { place };
     let snapshot = if is_dsn(place) {
         fetch(place, environment)?
     } else {
         let path = Path::new(place);
-        let shown = path.display();
         let length = std::fs::metadata(path)
             .with_context(|| format!("cannot read the catalog `{shown}`"))?
             .len();
@@ -28,7 +29,7 @@ pub(crate) fn load(place: &str, environment: &Environment) -> anyhow::Result<Cat
             format!("`{shown}` is no catalog (write one with `portcullis catalog dump`)")
         })?
     };
-    Catalog::from_snapshot(snapshot).with_context(|| format!("the catalog `{place}`"))
+    Catalog::from_snapshot(snapshot).with_context(|| format!("the catalog of `{shown}`"))
 }
 
 fn is_dsn(place: &str) -> bool {

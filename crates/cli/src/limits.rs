@@ -14,6 +14,8 @@ pub(crate) const MAX_SESSIONS: usize = 100_000;
 pub(crate) const POSTGRES_PORT: u16 = 5432;
 /// The largest configuration file.
 pub(crate) const MAX_CONFIG_BYTES: u64 = 1 << 20;
+/// The largest file that a secret is read from.
+pub(crate) const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// The largest policy document that is read.
 pub(crate) const MAX_POLICY_BYTES: u64 = 16 << 20;
 /// The largest catalog that is read.

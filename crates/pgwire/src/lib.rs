@@ -16,6 +16,7 @@ mod message;
 mod names;
 mod order;
 mod protocol;
+mod rows;
 mod startup;
 
 pub use error::{ErrorFields, ErrorResponse, Severity};
@@ -27,8 +28,9 @@ pub use message::{
     parse_message, query,
 };
 pub use names::{Change, Definition, Lookup};
-pub use order::{Outcome, Settlement, Ticket};
+pub use order::{Completed, Outcome, Settlement, Ticket};
 pub use protocol::{Effects, Passive, Protocol, Refused, StandIn, Status, Submitted, UpstreamStep};
+pub use rows::table_oids;
 pub use startup::{
     NegotiateVersion, Opening, StartupError, StartupMessage, Version, decode_opening,
     encode_startup, opening_length,

@@ -17,6 +17,8 @@ pub const MAX_NAMES: usize = 20_000;
 pub const MAX_UNANSWERED: usize = 200_000;
 /// How much of an upstream message's body the state machine wants to see.
 pub const UPSTREAM_PREFIX_BYTES: usize = 256;
+/// How much of a `RowDescription` is looked at.
+pub const ROWS_PREFIX_BYTES: usize = 8 * 1024;
 /// Startup parameters of one connection.
 pub const MAX_STARTUP_PARAMETERS: usize = 512;
 /// Changes to names that may wait for answers: each look-up may have to pass all of them.

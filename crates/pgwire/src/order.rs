@@ -33,6 +33,15 @@ pub struct Settlement {
     pub outcome: Outcome,
 }
 
+/// One statement that the server has completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Completed {
+    /// The submission that it is part of.
+    pub ticket: Ticket,
+    /// The command tag is ROLLBACK: so a COMMIT ends in a failed transaction.
+    pub rolled_back: bool,
+}
+
 /// What one SQL statement does to names once it has run.
 #[derive(Debug, Clone)]
 pub struct Effects<D> {

@@ -18,7 +18,7 @@ use crate::limits::{MAX_NAMES, MAX_PENDING_NAMES, MAX_UNANSWERED};
 use crate::message::NameKind;
 use crate::names::{Change, Definition, Lookup, Names};
 pub use crate::order::Effects;
-use crate::order::{Entry, Kind, Outcome, Place, Settlement, Ticket, rows};
+use crate::order::{Completed, Entry, Kind, Outcome, Place, Settlement, Ticket, rows};
 
 /// Transaction status, from `ReadyForQuery`: the only truth about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +116,11 @@ pub struct Protocol<D, R> {
     statements: Names<D>,
     portals: Names<D>,
     settled: Vec<Settlement>,
+    completed: Vec<Completed>,
     next: u64,
     group: u64,
+    /// The last entry that ended a group.
+    last_end: u64,
     skipping: bool,
     /// Whether COPY data was sent since the last COPY was asked for.
     copy_data: bool,
@@ -132,8 +135,10 @@ impl<D, R> Default for Protocol<D, R> {
             statements: Names::new(),
             portals: Names::new(),
             settled: Vec::new(),
+            completed: Vec::new(),
             next: 1,
             group: 0,
+            last_end: 0,
             skipping: false,
             copy_data: false,
             status: Status::Idle,
@@ -150,6 +155,17 @@ impl<D, R> Protocol<D, R> {
     /// Transaction status as of the last `ReadyForQuery`.
     pub const fn status(&self) -> Status {
         self.status
+    }
+
+    /// The group that the client's next message belongs to: what a Sync or a simple query ends. If
+    /// a message of a group fails, the server runs none after it.
+    pub const fn group(&self) -> u64 {
+        self.group
+    }
+
+    /// Whether a group before this one is not answered to its end: its transaction may have failed.
+    pub fn awaits_earlier(&self) -> bool {
+        self.queue.front().is_some_and(|entry| entry.id <= self.last_end)
     }
 
     /// Whether nothing is unanswered.
@@ -187,6 +203,16 @@ impl<D, R> Protocol<D, R> {
         self.settled.drain(..)
     }
 
+    /// The submission that the server answers now.
+    pub fn answered_now(&mut self) -> Option<Ticket> {
+        self.head().ok().and_then(|entry| entry.ticket)
+    }
+
+    /// Statements completed since the last call, in order.
+    pub fn completed(&mut self) -> std::vec::Drain<'_, Completed> {
+        self.completed.drain(..)
+    }
+
     /// Whether [`Protocol::settled`] has something.
     pub fn has_settled(&self) -> bool {
         !self.settled.is_empty()
@@ -197,6 +223,9 @@ impl<D, R> Protocol<D, R> {
             self.copy_data = false;
         }
         let id = self.next;
+        if ends_group(&kind) {
+            self.last_end = id;
+        }
         self.next += 1;
         self.queue.push_back(Entry { id, ticket, kind });
         id
@@ -238,8 +267,8 @@ impl<D, R> Protocol<D, R> {
     }
 
     /// A Describe of a name that stands for something cleared: analyses, runs nothing.
-    pub fn describe<'a>(&mut self, frame: &'a [u8]) -> Passive<'a> {
-        self.enter(None, Kind::Describe);
+    pub fn describe<'a>(&mut self, frame: &'a [u8], ticket: Option<Ticket>) -> Passive<'a> {
+        self.enter(ticket, Kind::Describe);
         Passive { bytes: frame }
     }
 
@@ -381,6 +410,7 @@ impl<D, R> Protocol<D, R> {
                 }
             }
             UpstreamTag::CommandComplete | UpstreamTag::EmptyQuery => {
+                self.note_completed(body);
                 self.on_command(rows(body))?;
             }
             UpstreamTag::PortalSuspended => {
@@ -443,6 +473,14 @@ impl<D, R> Protocol<D, R> {
         ))?;
         self.finish_head(Outcome::Completed { rows: None });
         Ok(())
+    }
+
+    fn note_completed(&mut self, tag: &[u8]) {
+        if let Ok(Entry { ticket: Some(ticket), .. }) = self.head() {
+            let ticket = *ticket;
+            let rolled_back = tag == b"ROLLBACK\0";
+            self.completed.push(Completed { ticket, rolled_back });
+        }
     }
 
     fn on_command(&mut self, count: Option<u64>) -> Result<(), Violation> {
@@ -687,6 +725,24 @@ impl<D, R> Protocol<D, R> {
         self.statements.commit(id);
         self.portals.commit(id);
         self.settle(ticket, Outcome::Completed { rows });
+    }
+}
+
+/// Whether the server answers it with `ReadyForQuery`.
+fn ends_group<R>(kind: &Kind<R>) -> bool {
+    match kind {
+        Kind::Query { .. }
+        | Kind::FunctionCall
+        | Kind::Sync { .. }
+        | Kind::StandIn { of: Place::Query | Place::FunctionCall, .. } => true,
+        Kind::StandIn { of: Place::UnnamedParse | Place::Extended, .. }
+        | Kind::Parse { .. }
+        | Kind::Bind
+        | Kind::Describe
+        | Kind::Execute { .. }
+        | Kind::Close
+        | Kind::CopyEnd
+        | Kind::CopyMark => false,
     }
 }
 

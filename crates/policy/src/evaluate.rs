@@ -290,6 +290,9 @@ fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
         let reason = reason.with_table(&used.relation.to_string());
         reasons.add(reason.with_operation(facts.operation));
     }
+    if let Fact::Unknown(why) = &facts.calls {
+        reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts));
+    }
     for call in facts.calls.known().into_iter().flatten() {
         if !call.is_built_in() && !agent.functions.names(call) {
             let name = format!("{}.{}", call.schema, call.name);
@@ -574,8 +577,8 @@ pub(crate) fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reaso
             "the database has no such table, column or function: correct the name".to_owned(),
         ),
         Unknown::StaleCatalog => opaque(fact, "stale_catalog", facts).with_hint(
-            "definitions have just changed: try again in a moment, after COMMIT, or on a new \
-             connection if this one has temporary tables"
+            "definitions have just changed: try again in a moment, or after COMMIT; if this \
+             session has run code that may make temporary tables, name schemas or DISCARD ALL"
                 .to_owned(),
         ),
     }

@@ -161,6 +161,18 @@ impl Policy {
         self.tenancy.as_ref().filter(|one| one.isolates).map(|one| one.column.as_str())
     }
 
+    /// Whether what a catalog says can change a decision about this principal.
+    pub fn rests_on_catalog(&self, principal: &Principal) -> bool {
+        let rests = |agent: &Agent| {
+            !agent.columns.is_empty()
+                || !agent.functions.is_open()
+                || !agent.blocked_tables.is_empty()
+                || agent.tables.is_some()
+                || agent.missions.is_some()
+        };
+        self.tenant_column().is_some() || admit(self, principal).agent.is_some_and(rests)
+    }
+
     /// What bounds this principal beside single operations, in lines for people.
     pub fn bounds(&self, principal: &Principal) -> Vec<String> {
         describe::bounds(self, principal)

@@ -94,6 +94,9 @@ codes! {
     /// A prepared statement or portal has a name that the server would cut.
     NameTooLong "name_too_long" "parse_error" Rewrite
         "use a name of at most 63 bytes";
+    /// A temporary relation would be hidden by another of its name.
+    TemporaryHidden "temporary_hidden" "parse_error" Rewrite
+        "choose a name that no other relation has";
     /// The operation is not permitted.
     BlockedOperation "blocked_operation" "missing_scope" Abort
         "this kind of statement is not permitted for this agent; do without it";
@@ -223,6 +226,9 @@ codes! {
     /// The session holds too many named statements or cursors.
     NamesLimit "names_limit" "rate_limit" Transient
         "deallocate prepared statements or close cursors that are no longer used";
+    /// The server reads a relation that the catalog did not show.
+    CatalogContradicted "catalog_contradicted" "infrastructure" Transient
+        "reconnect: definitions have changed meanwhile";
     /// The decision could not be recorded, so nothing may pass.
     Unaudited "unaudited" "infrastructure" Transient
         "try again later; the operator has to look at the ledger";

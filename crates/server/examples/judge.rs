@@ -44,6 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         standard_conforming_strings: true,
         catalog: Known::Catalog(&catalog),
         tenant_column: policy.tenant_column(),
+        timeline: None,
+        role: None,
     };
     let principal = Principal::asserted("agent:bench");
     let mut allowed = 0_u32;

@@ -306,7 +306,7 @@ impl Gate {
             let next = self.evaluate(&in_force, who, analysed.stage, facts);
             decision = both(decision, next);
         }
-        let observed = self.mode == Mode::Observe || in_force.policy.mode_for(who) == Mode::Observe;
+        let observed = self.observes(&in_force, who);
         let mode = if observed { Mode::Observe } else { Mode::Enforce };
         let forwarded = decision.is_allowed() || observed;
         self.metrics.decided(analysed.stage, &decision, forwarded);
@@ -347,8 +347,7 @@ impl Gate {
     ) -> Option<String> {
         let in_force = self.policy.load_full();
         let policy = &in_force.policy;
-        if !policy.rewrites() || self.mode == Mode::Observe || policy.mode_for(who) == Mode::Observe
-        {
+        if !policy.rewrites() || self.observes(&in_force, who) {
             return None;
         }
         let mut duty = None;
@@ -364,6 +363,15 @@ impl Gate {
         let constraint =
             sql::Constraint { column: duty.column(), value: duty.tenant(), holds: &holds };
         sql::constrain(text, context, constraint)
+    }
+
+    fn observes(&self, in_force: &InForce, who: &Principal) -> bool {
+        self.mode == Mode::Observe || in_force.policy.mode_for(who) == Mode::Observe
+    }
+
+    /// Whether what is denied to this principal is refused.
+    pub(crate) fn enforces(&self, who: &Principal) -> bool {
+        !self.observes(&self.policy.load(), who)
     }
 
     /// Records that a message was refused whatever the policy says: it broke the protocol. Nothing

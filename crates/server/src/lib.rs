@@ -152,6 +152,7 @@ async fn serve(settings: Settings, policy: policy::Policy, ledger: Ledger) -> Re
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = signal(SignalKind::hangup())?;
     shared.tasks.spawn(catalog::live::keep(Arc::clone(&shared)));
+    shared.tasks.spawn(catalog::epoch::watch(Arc::clone(&shared)));
     shared.tasks.spawn(reload::watch(Arc::clone(&shared), hangup));
     if let Some(address) = shared.settings.admin {
         admin::serve(&shared, address).await?;

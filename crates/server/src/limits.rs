@@ -35,8 +35,17 @@ pub(crate) const HANG_UP_LOOK: Duration = Duration::from_millis(250);
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the policy file is looked at.
 pub(crate) const POLICY_POLL: Duration = Duration::from_secs(1);
+/// Statements on their way in messages that may change what a session has of its own; beyond that
+/// nothing about it is certain.
+pub(crate) const MAX_PENDING_STEPS: usize = 1_000;
+/// Definitions of one transaction that its session is followed in.
+pub(crate) const MAX_OWN_GENERATIONS: usize = 1_000;
+/// How long a message waits for a load of the catalog that its judgement rests on.
+pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(2);
 /// Definitions that pass within this time are answered by one load of the catalog.
 pub(crate) const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+/// How long one look at the server's catalogs may take, a load that it asks for included.
+pub(crate) const CATALOG_LOOK: Duration = Duration::from_secs(10);
 /// How long after a failed load the next one is tried.
 pub(crate) const CATALOG_RETRY: Duration = Duration::from_secs(2);
 /// Largest policy file.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use model::{Operation, SettingChange, SqlFacts, Unknown};
 
+use crate::catalog::Catalog;
 use crate::context::{Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
+use crate::timeline::{Extent, Step, Timeline};
 use crate::walk::{self, Environment};
 use crate::{canonical, limits, mistake, ops, parse, resolved as catalogued, shape};
 
@@ -93,8 +95,24 @@ pub enum Effect {
     SearchPath(NewSearchPath),
     /// A COPY sub-protocol starts.
     Copy,
-    /// A temporary relation is made, or one that was is changed.
-    Temporary,
+    /// The session's own relations change.
+    Own(Step),
+}
+
+impl Effect {
+    /// What it does to the session's own relations.
+    pub const fn step(&self) -> Option<&Step> {
+        match self {
+            Self::Own(step) => Some(step),
+            Self::Prepare { .. }
+            | Self::Deallocate { .. }
+            | Self::Declare { .. }
+            | Self::Close { .. }
+            | Self::Discard(_)
+            | Self::SearchPath(_)
+            | Self::Copy => None,
+        }
+    }
 }
 
 /// What DISCARD throws away.
@@ -255,7 +273,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     };
     let nodes_left = Cell::new(limits::MAX_NODES);
     let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();
-    let mut paths = Paths::new(*context);
+    let mut paths = Ahead::new(*context);
     let mut statements = Vec::new();
     for raw in tree.statements() {
         if statements.len() == limits::MAX_STATEMENTS {
@@ -270,8 +288,12 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
             canonical_form((text, range.clone()), (root, places), &statement, &paths.context());
         statement.facts.digest = form.as_deref().map(canonical::digest);
         statement.form = form;
-        paths.stale |= statement.facts.may_define()
-            || statement.effects.iter().any(|effect| matches!(effect, Effect::Temporary));
+        if let Some(step) =
+            catalogued::follow(root, &statement.facts, &paths.context(), &nodes_left)
+        {
+            paths.take(&step);
+            statement.effects.push(Effect::Own(step));
+        }
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
         if statement.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_))) {
@@ -352,18 +374,50 @@ fn hand_on(effects: &mut [Effect], facts: &SqlFacts) {
     }
 }
 
-/// The search paths that may be in force as the submission proceeds.
-struct Paths<'c> {
+/// How the server will read the next statement, if all before it succeed: else it does not run.
+struct Ahead<'c> {
     given: Context<'c>,
+    /// The search paths that may be in force.
     possible: Option<Vec<Vec<String>>>,
     changed: bool,
     /// An earlier statement may have changed what exists.
     stale: bool,
+    timeline: Timeline,
+    /// With the session's own relations.
+    seen: Option<Catalog>,
 }
 
-impl<'c> Paths<'c> {
+impl<'c> Ahead<'c> {
     fn new(given: Context<'c>) -> Self {
-        Self { given, possible: None, changed: false, stale: false }
+        let timeline = given.timeline.cloned().unwrap_or_default();
+        let mut ahead =
+            Self { given, possible: None, changed: false, stale: false, timeline, seen: None };
+        ahead.look();
+        ahead
+    }
+
+    fn look(&mut self) {
+        self.seen = match self.given.catalog {
+            Known::Catalog(catalog) => Some(catalog.seen_by(self.given.role, &self.timeline)),
+            Known::Nothing | Known::Stale => None,
+        };
+    }
+
+    /// Follows what a statement does to the session's own relations.
+    fn take(&mut self, step: &Step) {
+        self.timeline.take(step);
+        self.stale |= match step {
+            Step::Anything => true,
+            Step::Made { extent, .. } => *extent == Extent::Unfollowed,
+            Step::Commit
+            | Step::Rollback
+            | Step::Savepoint(_)
+            | Step::Release(_)
+            | Step::RollbackTo(_)
+            | Step::DiscardTemporary
+            | Step::DiscardAll => false,
+        };
+        self.look();
     }
 
     fn context(&self) -> Context<'_> {
@@ -372,9 +426,10 @@ impl<'c> Paths<'c> {
             (None, true) => SearchPaths::Unknown,
             (None, false) => self.given.search_paths,
         };
-        let catalog = match self.given.catalog {
-            Known::Catalog(_) if self.stale => Known::Stale,
-            same @ (Known::Nothing | Known::Stale | Known::Catalog(_)) => same,
+        let catalog = match (self.given.catalog, &self.seen) {
+            (Known::Nothing, _) => Known::Nothing,
+            (Known::Catalog(_), Some(seen)) if !self.stale => Known::Catalog(seen),
+            (Known::Catalog(_) | Known::Stale, _) => Known::Stale,
         };
         Context { search_paths, catalog, ..self.given }
     }
@@ -443,7 +498,7 @@ fn remember(names: &mut HashMap<NameRef, Arc<SqlFacts>>, effects: &[Effect]) {
             Effect::Discard(Discarded::Plans | Discarded::Sequences | Discarded::Temporary)
             | Effect::SearchPath(_)
             | Effect::Copy
-            | Effect::Temporary => {}
+            | Effect::Own(_) => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the session tells analysis: how the server would read this text.
 
 use crate::catalog::Catalog;
+use crate::timeline::Timeline;
 
 /// The `search_path` values that may be in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub enum Known<'a> {
     Nothing,
     /// It was asked for, and what there is cannot be relied on.
     Stale,
-    /// This exists.
+    /// This exists, for everybody.
     Catalog(&'a Catalog),
 }
 
@@ -44,6 +45,10 @@ pub struct Context<'a> {
     pub standard_conforming_strings: bool,
     /// What exists in the database.
     pub catalog: Known<'a>,
+    /// Whose rights decide which schemas of a path count; `None` if that is not known.
+    pub role: Option<&'a str>,
+    /// What the session has of its own; `None` for a new one.
+    pub timeline: Option<&'a Timeline>,
     /// The column that says whose a row is, if the policy isolates tenants.
     pub tenant_column: Option<&'a str>,
 }

@@ -38,6 +38,7 @@ mod settings;
 mod shape;
 mod spelling;
 mod statements;
+mod timeline;
 mod value;
 mod walk;
 
@@ -47,3 +48,4 @@ pub use analysis::{
 pub use context::{Context, Encoding, Known, SearchPaths};
 pub use options::{parse_search_path, split_options, startup_settings};
 pub use rewrite::{Constraint, constrain};
+pub use timeline::{Extent, Ready, Step, Timeline};

@@ -50,3 +50,9 @@ pub const MAX_REFERENCES: usize = 10_000;
 
 /// Most equalities of one statement that are kept.
 pub const MAX_EQUALITIES: usize = 2_000;
+
+/// Most relations of its own that one session is followed in.
+pub const MAX_OWN_RELATIONS: usize = 200;
+
+/// Most savepoints of one transaction that are followed.
+pub const MAX_SAVEPOINTS: usize = 200;

@@ -18,6 +18,7 @@ use crate::limits;
 use crate::parse::{self, Node, NodeList, nodes, raw};
 use crate::resolved::Resolver;
 use crate::scanner::{Scanner, Token};
+use crate::timeline::Timeline;
 
 /// What has to hold of each use of a table.
 #[expect(missing_debug_implementations, reason = "it holds a question, which has no text")]
@@ -72,6 +73,7 @@ fn missing(
     else {
         return None;
     };
+    let catalog = &catalog.seen_by(context.role, context.timeline.unwrap_or(&Timeline::default()));
     let tree = parse::parse(text).ok()?;
     let left = Cell::new(limits::MAX_NODES);
     let mut places = BTreeSet::new();

@@ -3,6 +3,7 @@
 use crate::catalog::{Catalog, Relation, RelationKind};
 use crate::context::{Context, Known, SearchPaths};
 use crate::parse::nodes;
+use crate::resolved::find;
 use crate::statements::written;
 
 /// The one relation that a condition filters.
@@ -46,14 +47,9 @@ fn stored<'t>(
     paths: &[Vec<String>],
 ) -> Option<&'t Relation> {
     let name = written(var);
-    if let Some(schema) = name.schema {
-        return catalog.relation(schema, name.name);
-    }
     let mut found = paths.iter().map(|path| {
-        let listed = path.iter().any(|schema| schema == "pg_catalog");
-        let first = (!listed).then_some("pg_catalog");
-        let mut schemas = first.into_iter().chain(path.iter().map(String::as_str));
-        schemas.find_map(|schema| catalog.relation(schema, name.name))
+        let (relation, doubted) = find(catalog, path, name.schema, name.name).ok()?;
+        relation.filter(|_| !doubted)
     });
     let first = found.next().flatten()?;
     found.all(|other| other.is_some_and(|other| other.oid == first.oid)).then_some(first)

@@ -10,12 +10,13 @@ use std::collections::HashSet;
 
 use model::{Access, Operation, RelationName, RelationUse, Unknown};
 
-use crate::analysis::Effect;
+use crate::catalog::TEMPORARY;
 use crate::children::each_child;
 use crate::context::{Context, SearchPaths};
 use crate::findings::Findings;
 use crate::parse::{self, Node, nodes};
 use crate::resolve::{self, Qualified};
+use crate::resolved::is_temporary;
 use crate::scope::{Scope, Scopes};
 use crate::{limits, ops, statements};
 
@@ -240,13 +241,8 @@ impl<'a> Walk<'a, '_> {
 
     /// Records a use of a relation, unless it names a CTE.
     pub(crate) fn relation(&mut self, var: &'a nodes::RangeVar, task: Task<'a>) {
-        let written =
-            Qualified { schema: var.schemaname(), name: var.relname().unwrap_or_default() };
-        let temporary = var.relpersistence.cast_unsigned() == b't'
-            || written.schema.is_some_and(|schema| schema.starts_with("pg_temp"));
-        if task.touch == Touch::Define && temporary {
-            self.found.effects.push(Effect::Temporary);
-        }
+        let schema = if is_temporary(var) { Some(TEMPORARY) } else { var.schemaname() };
+        let written = Qualified { schema, name: var.relname().unwrap_or_default() };
         let may_be_cte =
             written.schema.is_none() && matches!(task.touch, Touch::Read | Touch::Lock);
         if may_be_cte && self.scopes.has(task.scope, written.name) {

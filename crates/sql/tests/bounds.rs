@@ -245,6 +245,8 @@ mod tests {
                         standard_conforming_strings: true,
                         catalog: known,
                         tenant_column: Some("tenant_id"),
+                        timeline: None,
+                        role: None,
                     };
                     forget_peak();
                     let before = memory("VmRSS:");

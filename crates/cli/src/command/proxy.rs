@@ -5,7 +5,7 @@
 
 use anyhow::Context as _;
 use audit::LedgerConfig;
-use server::catalog::CatalogSettings;
+use server::catalog::{CatalogMode, CatalogSettings};
 use server::{Colour, Mode, Settings};
 
 use super::{Answer, Surroundings};
@@ -15,7 +15,7 @@ use crate::config::resolved::{Config, LedgerSettings};
 use crate::config::value::SecretRef;
 use crate::config::{self, value};
 use crate::output::{self, Style};
-use crate::{catalog_file, logging, policy_file};
+use crate::{catalog_file, limits, logging, policy_file, reading};
 
 /// Runs until it is told to stop.
 pub(crate) fn run(args: ProxyArgs, surroundings: &Surroundings) -> anyhow::Result<Answer> {
@@ -80,13 +80,17 @@ fn catalog(
             .map_err(|problem| anyhow::anyhow!("{problem}"))?
             .with_context(|| format!("--catalog-dsn: the variable `{name}` is not set"))?
             .to_owned(),
-        SecretRef::File(path) => std::fs::read_to_string(path)
+        SecretRef::File(path) => reading::text_file(path, limits::MAX_SECRET_BYTES)
             .with_context(|| format!("--catalog-dsn: cannot read `{}`", path.display()))?
             .trim()
             .to_owned(),
     };
     let connection = catalog_file::connection(&dsn, environment).context("--catalog-dsn")?;
-    Ok(Some(CatalogSettings { connection, max_age: settings.max_age, poll: settings.poll }))
+    let mode = match settings.mode {
+        value::CatalogMode::Polled => CatalogMode::Polled,
+        value::CatalogMode::Strict => CatalogMode::Strict,
+    };
+    Ok(Some(CatalogSettings { connection, max_age: settings.max_age, poll: settings.poll, mode }))
 }
 
 fn ledger(settings: LedgerSettings) -> LedgerConfig {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::layers::{Given, Layer, Problem};
 use super::setting::Key;
 use super::value::{
-    self, Expected, LogFormat, LogLevel, Mode, Payload, Promise, SecretRef, Switch,
+    self, CatalogMode, Expected, LogFormat, LogLevel, Mode, Payload, Promise, SecretRef, Switch,
 };
 
 /// The proxy's configuration.
@@ -48,6 +48,8 @@ pub(crate) struct CatalogSettings {
     pub(crate) max_age: Duration,
     /// Between two loads.
     pub(crate) poll: Duration,
+    /// Whether that is enough.
+    pub(crate) mode: CatalogMode,
 }
 
 /// What is recorded, and how.
@@ -117,7 +119,8 @@ impl Reader<'_> {
         let dsn = self.read(Key::CatalogDsn, value::secret_or_off);
         let max_age = self.read(Key::CatalogMaxAge, value::waiting_time);
         let poll = self.read(Key::CatalogPoll, value::waiting_time);
-        Some(CatalogSettings { dsn: dsn?, max_age: max_age?, poll: poll? })
+        let mode = self.read(Key::CatalogMode, CatalogMode::parse);
+        Some(CatalogSettings { dsn: dsn?, max_age: max_age?, poll: poll?, mode: mode? })
     }
 
     fn display(&mut self) -> Option<DisplaySettings> {
@@ -208,6 +211,13 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
     }
     if let Some(admin) = config.admin.filter(|address| !address.ip().is_loopback()) {
         warnings.push(format!("health and metrics on {admin} are open to other machines"));
+    }
+    if config.catalog.dsn.as_ref().is_some_and(SecretRef::shows_password) {
+        warnings.push(
+            "catalog_dsn holds a password: keep it in a variable or a file, and say `env:NAME` or \
+             `file:PATH`"
+                .to_owned(),
+        );
     }
     if config.ledger.promise == Promise::Relaxed {
         warnings.push(

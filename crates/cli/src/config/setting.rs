@@ -141,6 +141,11 @@ settings! {
         "DURATION" = "30s",
         "How often the catalog is read anew; after a definition passed the door it is read at once"
     }
+    CatalogMode {
+        "catalog_mode", "catalog-mode", ["PORTCULLIS_CATALOG_MODE"],
+        "polled|strict" = "polled",
+        "`strict` asks the server before each statement whether its catalogs have changed; it costs a round trip"
+    }
     View {
         "view", "view", ["PORTCULLIS_VIEW"],
         "on|off" = "on",

@@ -119,6 +119,18 @@ pub(crate) enum SecretRef {
     File(std::path::PathBuf),
 }
 
+impl SecretRef {
+    /// Whether it is a connection string that has a password in it.
+    pub(crate) fn shows_password(&self) -> bool {
+        match self {
+            Self::Literal(dsn) => dsn
+                .parse::<tokio_postgres::Config>()
+                .is_ok_and(|connection| connection.get_password().is_some()),
+            Self::Variable(_) | Self::File(_) => false,
+        }
+    }
+}
+
 impl std::fmt::Debug for SecretRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -222,6 +234,16 @@ words! {
         Group "group";
         /// In memory.
         Relaxed "relaxed";
+    }
+}
+
+words! {
+    /// When the server is asked whether its catalogs have changed.
+    CatalogMode, "expected `polled` or `strict`", {
+        /// From time to time, and after definitions passed the door.
+        Polled "polled";
+        /// Before each statement, too.
+        Strict "strict";
     }
 }
 

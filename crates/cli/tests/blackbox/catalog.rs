@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::kit::{Door, Said, binary, database, eventually, said, server};
 
-const POLICY: &str = r#"
+pub(crate) const POLICY: &str = r#"
 version: "2"
 agents:
   analyst:
@@ -16,19 +16,24 @@ agents:
     blocked_tables: [public.payments]
 "#;
 
-const ANALYST: &str = "agent:analyst";
+pub(crate) const ANALYST: &str = "agent:analyst";
 
 fn door() -> Door {
+    door_with(POLICY, &[])
+}
+
+/// A door that judges by its database's catalog.
+pub(crate) fn door_with(policy: &str, arguments: &[&str]) -> Door {
     let database = database();
     let dsn = server().conn_string(&database);
-    let arguments = ["--catalog-dsn", &dsn];
-    let door = Door::before(server().port, database, POLICY, &arguments);
+    let arguments = [&["--catalog-dsn", &dsn], arguments].concat();
+    let door = Door::before(server().port, database, policy, &arguments);
     fresh(&door);
     door
 }
 
 /// Waits until the catalog is loaded.
-fn fresh(door: &Door) {
+pub(crate) fn fresh(door: &Door) {
     let known = || door.psql(ANALYST, &["-c", "SELECT id FROM users"]).code == 0;
     assert!(eventually(Duration::from_secs(20), known), "{}", door.proxy.output());
 }
@@ -107,12 +112,8 @@ fn what_exists_cannot_be_changed_behind_a_judgement() {
         ("SELECT * FROM leak()", "unknown_columns:public.leak"),
         // Statistics show values.
         ("SELECT most_common_vals FROM pg_stats", "column_not_allowed:*"),
-        // One submission that defines and reads.
-        (
-            "CREATE TABLE made AS SELECT 1 AS a; SELECT id FROM users",
-            "unknown_columns:stale_catalog",
-        ),
-        ("CREATE TEMP TABLE products (price int); SELECT price FROM products", "stale_catalog"),
+        // One submission that defines in a way that is not followed, and reads.
+        ("COMMENT ON TABLE notes IS 'x'; SELECT id FROM users", "unknown_columns:stale_catalog"),
         // A prepared statement is planned again under the path of the moment.
         (
             "PREPARE p AS SELECT email FROM lists; SET search_path = public; EXECUTE p",
@@ -160,25 +161,69 @@ fn a_block_reaches_through_a_view() {
 #[test]
 fn a_definition_makes_the_catalog_stale_until_it_is_read_again() {
     let door = door();
-    // In its own transaction nobody else sees the new table, so neither does the catalog.
-    let both = "BEGIN; CREATE TABLE own (email text)";
-    let said = door.psql(ANALYST, &["-c", both, "-c", "SELECT email FROM own", "-c", "ROLLBACK"]);
+    // In its own transaction nobody else sees what is defined, so neither does the catalog.
+    let both = "BEGIN; COMMENT ON TABLE notes IS 'x'";
+    let said = door.psql(ANALYST, &["-c", both, "-c", "SELECT id FROM users", "-c", "ROLLBACK"]);
     assert!(said.err.contains("unknown_columns:stale_catalog"), "{said:?}");
-    fresh(&door);
-    passes(&door, "CREATE TABLE own (email text)");
-    let known = || ask(&door, "SELECT email FROM own").code == 0;
-    assert!(eventually(Duration::from_secs(20), known), "{}", door.proxy.output());
+    // Once it is committed, what comes next waits for the load.
+    for sql in ["CREATE TABLE own (email text)", "SELECT email FROM own", "DROP TABLE own"] {
+        passes(&door, sql);
+    }
+    refused(&door, "SELECT email FROM own", "unknown_columns:not_in_catalog");
 }
 
 #[test]
-fn a_temporary_relation_cannot_pose_as_another() {
-    let door = door();
-    let script =
-        ["-c", "CREATE TEMP TABLE products2 AS SELECT 1 AS id", "-c", "SELECT id FROM users"];
-    let said = door.psql(ANALYST, &script);
-    assert!(said.err.contains("stale_catalog"), "{said:?}");
-    // Another session never saw it.
+fn the_secret_of_the_catalog_is_told_to_nobody() {
+    const SECRET: &str = "sesame-7319";
+    let database = database();
+    let (port, folder) = (server().port, std::env::temp_dir().join(format!("secret-{database}")));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, config) = (folder.join("dsn"), folder.join("portcullis.yaml"));
+    let dsn = format!("postgres://postgres:{SECRET}@127.0.0.1:{port}/{database}");
+    std::fs::write(&file, format!("{dsn}\n")).unwrap();
+    let place = format!("file:{}", file.display());
+    let told =
+        |door: &Door| assert!(!door.proxy.output().contains(SECRET), "{}", door.proxy.output());
+    // From a file, with everything that the log has to say.
+    let arguments = ["--catalog-dsn", &place, "--log-level", "trace"];
+    let door = Door::before(port, database.clone(), POLICY, &arguments);
     fresh(&door);
+    told(&door);
+    // Written out: a server that is not there, and what the log says of it.
+    let nowhere = dsn.replace(&port.to_string(), "1");
+    let arguments = ["--catalog-dsn", &nowhere, "--log-level", "trace"];
+    let door = Door::before(port, database.clone(), POLICY, &arguments);
+    door.proxy.wait_for("catalog not loaded", Duration::from_secs(20)).unwrap();
+    door.proxy.wait_for("catalog_dsn holds a password", Duration::from_secs(5)).unwrap();
+    told(&door);
+    let broken = dsn.replace(&format!(":{port}"), ":port");
+    std::fs::write(&config, format!("version: 1\ncatalog_dsn: {dsn}\n")).unwrap();
+    let written = config.to_str().unwrap();
+    let listed = folder.join("list.yaml");
+    std::fs::write(&listed, format!("version: 1\ncatalog_dsn: [{dsn}, {dsn}]\n")).unwrap();
+    let twice = folder.join("twice.yaml");
+    std::fs::write(&twice, format!("version: 1\ncatalog_dsn: {dsn}\ncatalog_dsn: {dsn}\n"))
+        .unwrap();
+    for words in [
+        &["config", "show", "--catalog-dsn", &dsn][..],
+        &["config", "show", "--origin", "--config", written],
+        &["config", "check", "--config", written],
+        &["config", "show", "--config", listed.to_str().unwrap()],
+        &["config", "check", "--config", twice.to_str().unwrap()],
+        &["config", "check", "--catalog-dsn", &dsn, "--catalog-poll", "10m"],
+        &["catalog", "dump", "--dsn", &nowhere, "--output", "-"],
+        &["catalog", "dump", "--dsn", &broken, "--output", "-"],
+        &["check", "--catalog", &nowhere, "-c", "SELECT 1"],
+        &["check", "--catalog", &broken, "-c", "SELECT 1"],
+        &["proxy", "--catalog-dsn", &broken],
+        &["proxy", "--catalog-dsn", "env:NO_SUCH_VARIABLE"],
+        &["proxy", "--catalog-dsn", "file:/nonexistent"],
+    ] {
+        let mut command = Command::new(binary());
+        let said = said(command.args(words).env("PORTCULLIS_POLICIES", door.proxy.policies()));
+        assert!(!said.out.contains(SECRET) && !said.err.contains(SECRET), "{words:?}: {said:?}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

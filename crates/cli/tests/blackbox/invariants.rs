@@ -185,6 +185,8 @@ fn one_reader() {
             standard_conforming_strings: true,
             catalog: sql::Known::Nothing,
             tenant_column: None,
+            timeline: None,
+            role: None,
         };
         let read = sql::analyze(sql.as_bytes(), &context);
         let lexical = ["22P02", "22025", "42704", "22021"].contains(&code.as_str());

@@ -28,9 +28,13 @@ mod login;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod own;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod startup;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod tenants;
 #[cfg(test)]

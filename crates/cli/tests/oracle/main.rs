@@ -7,6 +7,7 @@
 
 #![cfg(test)]
 
+mod own;
 mod statement;
 mod world;
 
@@ -98,7 +99,8 @@ async fn one_world(server: &PgBox, number: usize, random: &mut Random, tally: &m
         panic!("{trouble:?}\n{}", world.schema);
     });
     let mut config: tokio_postgres::Config = server.conn_string(&database).parse().unwrap();
-    let catalog = server::catalog::load(&config).await.expect("the catalog loads");
+    let snapshot = server::catalog::fetch(&config).await.expect("the catalog loads");
+    let catalog = Catalog::from_snapshot(snapshot).expect("it does not contradict itself");
     let loaded = Policy::load("policy", &world.policy);
     let policy = loaded.unwrap_or_else(|found| panic!("{found:?}\n{}", world.policy)).policy;
     config.user("eve");
@@ -179,6 +181,8 @@ fn judge(catalog: &Catalog, policy: &Policy, text: &str) -> Result<(), Denial> {
         standard_conforming_strings: true,
         catalog: Known::Catalog(catalog),
         tenant_column: Some("id"),
+        timeline: None,
+        role: Some("eve"),
     };
     let principal = Principal::asserted("agent:eve:mission:m");
     let analysis = sql::analyze(text.as_bytes(), &context);

@@ -72,7 +72,7 @@ fn ask(machine: &mut Protocol<u32, u32>, what: u8) {
         4 => machine.submitted(Submitted::Execute(pgwire::Effects::none()), Some(3)),
         5 => drop(machine.copy_end(b"c")),
         6 => drop(machine.refused(Refused::Query, 7)),
-        7 => drop(machine.describe(b"D")),
+        7 => drop(machine.describe(b"D", None)),
         _ => machine.submitted(Submitted::FunctionCall, None),
     }
 }

@@ -347,7 +347,7 @@ impl World {
             self.refuse(Refused::Extended, Some((statement, name)));
             return false;
         }
-        passed(self.machine.describe(b"D"));
+        passed(self.machine.describe(b"D", None));
         self.send(if statement {
             Message::DescribeStatement(name, belief)
         } else {

@@ -3,13 +3,15 @@
 //! Invariants: one read-only transaction, so that everything is of one moment; `search_path` is
 //! `pg_catalog` alone, so that view definitions name every schema; nothing is ever written.
 
+pub(crate) mod epoch;
 pub(crate) mod live;
 mod queries;
 
 use std::pin::pin;
 use std::time::Duration;
 
-pub use live::CatalogSettings;
+use live::Mark;
+pub use live::{CatalogMode, CatalogSettings};
 use serde::de::DeserializeOwned;
 use sql::catalog::{Catalog, CatalogError, FORMAT, Snapshot};
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
@@ -59,13 +61,18 @@ impl From<tokio_postgres::Error> for LoadError {
     }
 }
 
-/// Connects, reads everything in one transaction, hangs up, and indexes it.
+/// Connects, reads everything in one transaction, hangs up, and indexes it; with the mark of that
+/// moment, if it is asked for.
 ///
 /// # Errors
 /// As [`fetch`], and if what was read contradicts itself.
-pub async fn load(config: &Config) -> Result<Catalog, LoadError> {
-    let snapshot = fetch(config).await?;
-    Catalog::from_snapshot(snapshot).map_err(LoadError::Contradiction)
+pub(crate) async fn load(
+    config: &Config,
+    mode: CatalogMode,
+) -> Result<(Catalog, Option<Mark>), LoadError> {
+    let (snapshot, mark) = within(connect_and_read(config, mode)).await?;
+    let catalog = Catalog::from_snapshot(snapshot).map_err(LoadError::Contradiction)?;
+    Ok((catalog, mark))
 }
 
 /// Connects, reads everything in one transaction, and hangs up.
@@ -73,16 +80,22 @@ pub async fn load(config: &Config) -> Result<Catalog, LoadError> {
 /// # Errors
 /// The server cannot be reached, refuses, is too slow, or answers what cannot be read.
 pub async fn fetch(config: &Config) -> Result<Snapshot, LoadError> {
-    tokio::time::timeout(LOAD_TIMEOUT, connect_and_read(config))
-        .await
-        .map_err(|_elapsed| LoadError::Timeout)?
+    let (snapshot, _mark) = within(connect_and_read(config, CatalogMode::Polled)).await?;
+    Ok(snapshot)
 }
 
-async fn connect_and_read(config: &Config) -> Result<Snapshot, LoadError> {
+async fn within<T>(load: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
+    tokio::time::timeout(LOAD_TIMEOUT, load).await.map_err(|_elapsed| LoadError::Timeout)?
+}
+
+async fn connect_and_read(
+    config: &Config,
+    mode: CatalogMode,
+) -> Result<(Snapshot, Option<Mark>), LoadError> {
     let (mut client, connection) = config.connect(NoTls).await?;
     // The connection has to be polled beside the questions, and ends with them.
     let mut connection = pin!(connection);
-    let mut questions = pin!(read(&mut client));
+    let mut questions = pin!(read(&mut client, mode));
     tokio::select! {
         biased;
         read = &mut questions => read,
@@ -93,7 +106,10 @@ async fn connect_and_read(config: &Config) -> Result<Snapshot, LoadError> {
     }
 }
 
-async fn read(client: &mut Client) -> Result<Snapshot, LoadError> {
+async fn read(
+    client: &mut Client,
+    mode: CatalogMode,
+) -> Result<(Snapshot, Option<Mark>), LoadError> {
     let transaction = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -105,11 +121,14 @@ async fn read(client: &mut Client) -> Result<Snapshot, LoadError> {
     let version: i32 = head.try_get(0)?;
     let schemas: Vec<String> = head.try_get(2)?;
     let extensions: Vec<String> = head.try_get(3)?;
+    let open: Vec<String> = head.try_get(4)?;
     let snapshot = Snapshot {
         format: FORMAT,
         server_version: u32::try_from(version).unwrap_or_default(),
         database: head.try_get(1)?,
         schemas: schemas.into_iter().map(String::into_boxed_str).collect(),
+        open_schemas: open.into_iter().map(String::into_boxed_str).collect(),
+        granted_schemas: list(&transaction, "schemas", queries::GRANTED).await?,
         extensions: extensions.into_iter().map(String::into_boxed_str).collect(),
         relations: list(&transaction, "relations", queries::RELATIONS).await?,
         functions: list(&transaction, "functions", queries::FUNCTIONS).await?,
@@ -117,8 +136,15 @@ async fn read(client: &mut Client) -> Result<Snapshot, LoadError> {
         casts: list(&transaction, "casts", queries::CASTS).await?,
         types: list(&transaction, "types", queries::TYPES).await?,
     };
+    let mark = match mode {
+        CatalogMode::Polled => None,
+        CatalogMode::Strict => {
+            let row = transaction.query_one(queries::MARK, &[]).await?;
+            Some(Mark { snapshot: row.try_get(0)?, digest: row.try_get(1)? })
+        }
+    };
     transaction.rollback().await?;
-    Ok(snapshot)
+    Ok((snapshot, mark))
 }
 
 /// Rows that the server hands over as JSON, each one entry of a list.

@@ -4,12 +4,39 @@
 //! Other sessions' temporary schemas and TOAST are left out: no statement that is judged can mean
 //! them. The order is by name, so that two dumps of one database can be compared.
 
-/// Version, database, schemas, extensions.
+/// Version, database, schemas, extensions, schemas that everybody may use.
 pub(super) const HEAD: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4, \
     pg_catalog.current_database()::text, \
     ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace \
         WHERE nspname !~ '^pg_(toast|temp)' ORDER BY 1), \
-    ARRAY(SELECT extname || ' ' || extversion FROM pg_catalog.pg_extension ORDER BY 1)";
+    ARRAY(SELECT extname || ' ' || extversion FROM pg_catalog.pg_extension ORDER BY 1), \
+    ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace \
+        WHERE nspname !~ '^pg_(toast|temp)' \
+        AND pg_catalog.has_schema_privilege('public', oid, 'USAGE') ORDER BY 1)";
+
+/// Which role may use which schema, where not everybody may.
+pub(super) const GRANTED: &str = "SELECT pg_catalog.json_build_array(r.rolname, n.nspname)::text \
+    FROM pg_catalog.pg_namespace n, pg_catalog.pg_roles r \
+    WHERE n.nspname !~ '^pg_(toast|temp)' AND r.rolcanlogin \
+    AND NOT pg_catalog.has_schema_privilege('public', n.oid, 'USAGE') \
+    AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') ORDER BY 1";
+
+/// Which transactions have ended: as long as it is the same, none has committed.
+pub(super) const SNAPSHOT: &str = "SELECT pg_catalog.pg_current_snapshot()::text";
+
+/// That, and the row versions of every catalog that a snapshot is made of, summed up.
+pub(super) const MARK: &str = "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.concat_ws(' ', \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_class), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_attribute), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_namespace), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_rewrite), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_inherits), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_auth_members), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_proc), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_operator), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_cast), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_type), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_constraint))";
 
 /// Tables, views, sequences and row types, with their columns.
 pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\

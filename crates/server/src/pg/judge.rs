@@ -4,6 +4,8 @@
 //! What is *not* here: sockets. A frame is taken when everything that it relies on is known;
 //! until then it stays where it is.
 
+mod definitions;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,15 +14,18 @@ use audit::{LedgerFault, RecordId, Settled, SettledOutcome};
 use model::{Operation, Principal, SqlFacts, Stage, Unknown};
 use pgwire::{
     BindHead, BindValues, Change, ClientMessage, ClientTag, Definition, Effects, HEADER_BYTES,
-    Header, Lookup, NameKind, Outcome, Protocol, Refused, Settlement, Status, Submitted,
-    UpstreamStep, UpstreamTag, Violation, client_header, decode_client,
+    Header, Lookup, NameKind, Outcome, Protocol, Refused, Settlement, Submitted, UpstreamStep,
+    UpstreamTag, Violation, client_header, decode_client,
 };
 
+use definitions::own_step;
 use policy::ReasonCode;
 
 use super::bound::{Bound, Types};
+use super::fresh::Fresh;
 use super::reading::Reading;
 use super::refusal::{Named, Refusal};
+use super::tripwire::Tripwire;
 use super::writer::Rest;
 use crate::Shared;
 use crate::gate::{Analysed, Batch, Clearing, Gate, Ruling};
@@ -71,6 +76,8 @@ pub(crate) enum Answer {
     Relay,
     /// This error in its place.
     Refusal(Refusal),
+    /// None: it tells of rows that the judgement did not know of.
+    Contradicted,
 }
 
 #[derive(Debug)]
@@ -96,6 +103,8 @@ pub(crate) struct Judge {
     who: Principal,
     protocol: Protocol<Prepared, u64>,
     reading: Reading,
+    fresh: Fresh,
+    tripwire: Tripwire,
     batch: Batch,
     links: Vec<Link>,
     refusals: VecDeque<(u64, Refusal)>,
@@ -141,6 +150,8 @@ impl Judge {
             who,
             protocol: Protocol::default(),
             reading,
+            fresh: Fresh::default(),
+            tripwire: Tripwire::default(),
             batch: Batch::default(),
             links: Vec::new(),
             refusals: VecDeque::new(),
@@ -180,13 +191,29 @@ impl Judge {
         Some(delay.min(MAX_BRAKE))
     }
 
+    /// Whether what the frame at the beginning of the input waits for is here.
+    pub(crate) fn poll_catalog(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        self.fresh.poll(cx)
+    }
+
     /// Takes one frame from the beginning of `input`.
     ///
     /// # Errors
     /// The client broke the protocol in a way after which the server would end the session.
     pub(crate) fn take(&mut self, input: &[u8]) -> Result<Taken, Violation> {
+        let taken = self.take_one(input)?;
+        if !matches!(taken, Taken::Wait) {
+            self.fresh.done();
+        }
+        Ok(taken)
+    }
+
+    fn take_one(&mut self, input: &[u8]) -> Result<Taken, Violation> {
         let Some(header) = client_header(input)? else { return Ok(Taken::More(0)) };
-        self.reading.look_up(self.shared.catalog.as_ref());
+        if self.fresh.is_waiting() {
+            return Ok(Taken::Wait);
+        }
+        self.reading.look_up(self.shared.catalog.as_ref(), self.protocol.group());
         self.reading.isolate(self.shared.gate.in_force().policy.tenant_column());
         self.received = Instant::now();
         // Known by its header alone: a body of up to 1 GiB is not waited for.
@@ -197,6 +224,9 @@ impl Judge {
             return Err(Violation::client("too many Sync messages during COPY"));
         }
         if self.protocol.is_crowded() && is_answered(header.tag) {
+            return Ok(Taken::Wait);
+        }
+        if is_answered(header.tag) && self.reading.waits(self.protocol.awaits_earlier()) {
             return Ok(Taken::Wait);
         }
         if self.protocol.is_skipping() && !ends_skipping(header.tag) {
@@ -379,7 +409,8 @@ impl Judge {
             Refusal::Denied { .. }
             | Refusal::Malformed(_)
             | Refusal::LongName(_)
-            | Refusal::TooManyNames(_) => Unknown::UnknownStatement,
+            | Refusal::TooManyNames(_)
+            | Refusal::HiddenTemporary(..) => Unknown::UnknownStatement,
         }));
         let analysed = Analysed::one(&[], &[], stage, facts).received(self.received);
         self.shared.gate.refuse(analysed, refusal.code(), &mut self.batch);
@@ -394,7 +425,10 @@ impl Judge {
         let at_once = match refusal {
             Refusal::Missing(..) => !matches!(place, Refused::Query),
             Refusal::Malformed(_) => true,
-            Refusal::Denied { .. } | Refusal::LongName(_) | Refusal::TooManyNames(_) => false,
+            Refusal::Denied { .. }
+            | Refusal::LongName(_)
+            | Refusal::TooManyNames(_)
+            | Refusal::HiddenTemporary(..) => false,
         };
         self.refusals.push_back((key, refusal));
         let stand_in = if at_once {
@@ -417,7 +451,7 @@ impl Judge {
                 mistake: None,
             };
             if let Some(ticket) = self.ask(question, Refused::Query, None) {
-                self.reading.on_settings(&model::Fact::Unknown(Unknown::TooComplex));
+                self.about_to_run(&SqlFacts::unknown(Unknown::TooComplex), None, ticket);
                 self.protocol.submitted(Submitted::Query(vec![forget()]), Some(ticket));
             }
             return true;
@@ -429,19 +463,29 @@ impl Judge {
     fn on_query_text(&mut self, frame: &[u8], text: &[u8], submitted: Option<&[u8]>) -> bool {
         let analysis = sql::analyze(text, &self.reading.context());
         let Some(facts) = self.facts(&analysis) else { return false };
+        if self.waits_for_catalog(&facts, Stage::Query) {
+            return false;
+        }
         if submitted.is_none()
             && let Some(new) = self.constrained(text, Stage::Query, &facts)
         {
             return self.on_query_text(&pgwire::query(new.as_bytes()), new.as_bytes(), Some(text));
+        }
+        if let Some(refusal) = self.hidden_temporary(&analysis) {
+            self.refuse_message(Refused::Query, Stage::Query, refusal);
+            return true;
         }
         let settings: Vec<_> = facts.iter().map(Arc::clone).collect();
         let missing = self.missing_name(&analysis);
         let mistake = mistake(&analysis, text);
         let question = Question { frame, text, submitted, stage: Stage::Query, facts, mistake };
         if let Some(ticket) = self.ask(question, Refused::Query, missing) {
-            for facts in &settings {
-                self.about_to_run(facts);
+            let steps: VecDeque<_> = analysis.statements().iter().map(own_step).collect();
+            for (facts, step) in settings.iter().zip(&steps) {
+                self.about_to_run(facts, step.as_ref(), ticket);
             }
+            self.reading.submitted(ticket, self.protocol.group(), steps);
+            self.expect(ticket, settings.clone());
             // A text without a statement has one set of facts all the same.
             let empty = settings.iter().all(|facts| facts.empty);
             let effects = if empty { Vec::new() } else { self.effects(&analysis) };
@@ -486,8 +530,17 @@ impl Judge {
         } else {
             facts_only(SqlFacts::unknown(Unknown::TooComplex), self.reading.epoch())
         };
+        if let Some(refusal) =
+            source.analysis.as_ref().and_then(|analysis| self.hidden_temporary(analysis))
+        {
+            self.refuse_message(place, Stage::Parse, refusal);
+            return true;
+        }
         let prepared = Prepared(Arc::new(source));
         let Some(facts) = self.prepared_facts(&prepared) else { return false };
+        if self.waits_for_catalog(&facts, Stage::Parse) {
+            return false;
+        }
         if submitted.is_none()
             && let Some(types) = types
             && let Some(new) = self.constrained(text, Stage::Parse, &facts)
@@ -562,13 +615,18 @@ impl Judge {
             Use::Execute => (Stage::Execute, prepared),
         };
         let Some(facts) = self.prepared_facts(&prepared) else { return false };
+        if self.waits_for_catalog(&facts, stage) {
+            return false;
+        }
         let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
         let text = Arc::clone(&prepared.0);
         let text = text.text.as_deref().unwrap_or_default();
         let question = Question { frame, text, submitted: None, stage, facts, mistake: None };
         if let Some(ticket) = self.ask(question, Refused::Extended, missing) {
             if let Some(facts) = run {
-                self.about_to_run(&facts);
+                let step = self.own_step(&prepared.0, &facts);
+                self.about_to_run(&facts, step.as_ref(), ticket);
+                self.reading.submitted(ticket, self.protocol.group(), VecDeque::from([step]));
             }
             then(self, prepared, Some(ticket));
         }
@@ -597,8 +655,19 @@ impl Judge {
         match self.protocol.lookup(kind, name) {
             Lookup::Wait => return false,
             // A cleared Parse or Bind stands behind the name; describing it runs nothing.
-            Lookup::Found(_) | Lookup::Unknown => {
-                let passive = self.protocol.describe(frame);
+            Lookup::Found(prepared) => {
+                let prepared = prepared.clone();
+                let ticket = self.number();
+                if self.rests_on_catalog()
+                    && let Some(facts) = self.prepared_facts(&prepared)
+                {
+                    self.expect(ticket, facts);
+                }
+                let passive = self.protocol.describe(frame, Some(ticket));
+                self.batch.relay(passive);
+            }
+            Lookup::Unknown => {
+                let passive = self.protocol.describe(frame, None);
                 self.batch.relay(passive);
             }
             Lookup::Missing => {
@@ -624,6 +693,9 @@ impl Judge {
         let facts = vec![Arc::new(facts)];
         let question = Question { frame, text: &[], submitted: None, stage, facts, mistake: None };
         if let Some(ticket) = self.ask(question, Refused::FunctionCall, None) {
+            if sql::builtin::fast_path_function(oid).is_none() {
+                self.about_to_run(&SqlFacts::unknown(Unknown::OpaqueCode), None, ticket);
+            }
             self.protocol.submitted(Submitted::FunctionCall, Some(ticket));
         }
         true
@@ -707,12 +779,8 @@ impl Judge {
     }
 
     /// Follows what a cleared statement changes in how later text is read.
-    fn about_to_run(&mut self, facts: &SqlFacts) {
-        if let Some(live) = &self.shared.catalog
-            && self.reading.on_definitions(facts)
-        {
-            live.invalidate();
-        }
+    fn about_to_run(&mut self, facts: &SqlFacts, step: Option<&sql::Step>, ticket: u64) {
+        self.on_definitions(facts, step, ticket);
         let changes_none = facts.settings.known().is_some_and(Vec::is_empty);
         if changes_none {
             return;
@@ -768,8 +836,8 @@ impl Judge {
             sql::Effect::Discard(
                 sql::Discarded::Plans | sql::Discarded::Sequences | sql::Discarded::Temporary,
             )
-            | sql::Effect::Copy => {}
-            sql::Effect::Temporary => self.reading.on_temporary(),
+            | sql::Effect::Copy
+            | sql::Effect::Own(_) => {}
             sql::Effect::SearchPath(path) => self.reading.on_search_path(path),
         }
     }
@@ -807,15 +875,20 @@ impl Judge {
         Ok(clearing)
     }
 
-    /// Records that the client broke the protocol in a way that ends the session. Gives the record.
+    /// Records that something ends the session that no policy can allow. Gives the record.
     ///
     /// # Errors
     /// The ledger's fault.
-    pub(crate) async fn record_violation(&mut self) -> Result<Option<RecordId>, LedgerFault> {
+    pub(crate) async fn record_end_of_session(
+        &mut self,
+        code: ReasonCode,
+    ) -> Result<Option<RecordId>, LedgerFault> {
         let mut batch = Batch::default();
-        let facts = Arc::new(SqlFacts::unknown(Unknown::UnknownStatement));
+        let stale = code == ReasonCode::CatalogContradicted;
+        let why = if stale { Unknown::StaleCatalog } else { Unknown::UnknownStatement };
+        let facts = Arc::new(SqlFacts::unknown(why));
         let analysed = Analysed::one(&[], &[], Stage::Query, facts).received(self.received);
-        self.shared.gate.refuse(analysed, ReasonCode::MalformedMessage, &mut batch);
+        self.shared.gate.refuse(analysed, code, &mut batch);
         let (recorded, clearing) = self.shared.gate.clear(&self.session, &self.who, &mut batch)?;
         crate::gate::cleared(clearing).await?;
         Ok(recorded.map(|recorded| recorded.id(0)))
@@ -831,14 +904,22 @@ impl Judge {
             let (name, value) = (parts.next(), parts.next());
             self.reading.on_parameter_status(name.unwrap_or_default(), value.unwrap_or_default());
         }
+        if tag == UpstreamTag::RowDescription && self.is_contradicted(body) {
+            return Ok(Answer::Contradicted);
+        }
         let step = self.protocol.upstream(tag, body)?;
+        for completed in self.protocol.completed() {
+            self.reading.on_completed(completed);
+        }
         if self.protocol.has_settled() {
             self.settle();
         }
+        if tag == UpstreamTag::Error {
+            self.reading.on_error();
+        }
         if tag == UpstreamTag::Ready
+            && self.reading.on_ready(self.protocol.status())
             && let Some(live) = &self.shared.catalog
-            && self.protocol.status() == Status::Idle
-            && self.reading.on_idle()
         {
             live.invalidate();
         }
@@ -857,6 +938,8 @@ impl Judge {
     fn settle(&mut self) {
         let settled: Vec<Settlement> = self.protocol.settled().collect();
         for Settlement { ticket, outcome } in settled {
+            self.reading.on_settled(ticket);
+            self.tripwire.settled(ticket);
             let Some(position) = self.open.iter().position(|open| open.ticket == ticket) else {
                 continue;
             };

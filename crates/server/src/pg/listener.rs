@@ -109,6 +109,9 @@ async fn one(shared: Arc<Shared>, client: TcpStream) {
         End::Lost(error) => {
             tracing::info!(session.id = %session, %error, "session lost");
         }
+        End::Contradicted => {
+            tracing::warn!(session.id = %session, "the server read a table that was not judged: session ended");
+        }
         End::ClientLeft | End::UpstreamLeft | End::Drained => {
             tracing::info!(session.id = %session, end = ?end, "session closed");
         }

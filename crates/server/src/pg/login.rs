@@ -314,16 +314,22 @@ impl Login {
             },
             model::SettingValue::Default | model::SettingValue::Unknown => None,
         });
-        let pinned = &self.shared.settings.search_path;
-        let mut reading = match given {
-            Some(path) => Reading::new(user, path.as_deref()),
-            None if guards => Reading::new(user, Some(pinned)),
+        let path = match given {
+            Some(path) => path,
+            None if guards => Some(self.shared.settings.search_path.clone()),
             // Nobody guards the path, so nobody relies on it: leave what the server has.
-            None => Reading::new(user, None),
+            None => None,
+        };
+        let ends = guards && self.shared.catalog.is_some();
+        let ended = path.as_deref().filter(|_| ends).and_then(ending_in_temporary);
+        let mut reading = match &ended {
+            Some(path) => Reading::new(user, Some(path)).pinned(),
+            None => Reading::new(user, path.as_deref()),
         };
         reading.on_settings(&Fact::Known(settings.to_vec()));
-        let pin = (guards && given_none(last)).then(|| quote_path(pinned));
-        (reading, pin)
+        // Beside a path in `options` the server takes the parameter, and of two the last.
+        let pin = ended.or_else(|| path.filter(|_| guards && last.is_none()));
+        (reading, pin.as_deref().map(quote_path))
     }
 
     async fn unrecorded(&mut self) -> NoSession {
@@ -555,12 +561,24 @@ fn about_settings(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::SettingNotAllowed | ReasonCode::UnknownSettings)
 }
 
-fn given_none(last: Option<&SettingUse>) -> bool {
-    last.is_none()
+/// The path with temporary relations last; `None` if it says itself where they come.
+fn ending_in_temporary(path: &[String]) -> Option<Vec<String>> {
+    // Where there is no schema at all, nothing is made.
+    let says = path.is_empty() || path.iter().any(|schema| schema.starts_with("pg_temp"));
+    let mut path = path.to_vec();
+    path.push("pg_temp".to_owned());
+    (!says).then_some(path)
 }
 
 fn quote_path(path: &[String]) -> String {
-    let quoted: Vec<String> =
-        path.iter().map(|schema| format!("\"{}\"", schema.replace('"', "\"\""))).collect();
+    let plain = |schema: &str| {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        schema.bytes().next().is_some_and(letter)
+            && schema.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
+    };
+    let quote = |schema: &String| {
+        if plain(schema) { schema.clone() } else { format!("\"{}\"", schema.replace('"', "\"\"")) }
+    };
+    let quoted: Vec<String> = path.iter().map(quote).collect();
     quoted.join(", ")
 }

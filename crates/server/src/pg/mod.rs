@@ -2,12 +2,15 @@
 
 mod bound;
 mod cancel;
+mod fresh;
 mod judge;
 mod listener;
 mod login;
+mod ours;
 mod reading;
 mod refusal;
 mod session;
+mod tripwire;
 mod writer;
 
 pub(crate) use cancel::Cancels;

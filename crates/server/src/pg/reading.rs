@@ -4,26 +4,33 @@
 //! its statement is cleared and never taken back, because a rollback could take it back on the
 //! server: the session may have any of the paths it ever had.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{Fact, SettingUse, SettingValue, SqlFacts};
+use model::{Fact, SettingUse, SettingValue, SqlFacts, TransactionStep};
+use pgwire::{Completed, Status};
+use sql::{Extent, Step};
 
+use super::ours::Ours;
 use crate::catalog::live::{Live, Loaded};
-use crate::limits::MAX_SEARCH_PATHS;
+use crate::limits::{MAX_OWN_GENERATIONS, MAX_SEARCH_PATHS};
 
 /// What analysis is told about the session.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Reading {
     user: String,
     paths: Vec<Vec<String>>,
     paths_known: bool,
+    /// Who says where temporary relations stand on the first path.
+    end: End,
     encoding: sql::Encoding,
     conforming: bool,
     catalog: Seen,
     /// Of the policy in force.
     tenant_column: Option<Box<str>>,
-    /// It may have temporary relations, or others that nobody else sees yet.
-    own_relations: OwnRelations,
+    /// Relations that nobody else sees.
+    ours: Ours,
+    uncommitted: Uncommitted,
     epoch: u32,
 }
 
@@ -38,13 +45,24 @@ enum Seen {
     Loaded(Arc<Loaded>),
 }
 
-/// What only this session sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct OwnRelations {
-    /// Temporary ones may exist.
-    temporary: bool,
-    /// Definitions of its open transaction.
-    uncommitted: bool,
+/// Who says where temporary relations stand on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client, or PostgreSQL's own rule.
+    Given,
+    /// The door has put them last.
+    Pinned,
+}
+
+/// Definitions of the open transaction that others will see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Uncommitted {
+    /// There are some.
+    any: bool,
+    /// Some are not followed: nothing is known from the catalog.
+    unfollowed: bool,
+    /// Those that are followed, as the catalog counts them: what is loaded need not have them.
+    generations: Vec<u64>,
 }
 
 impl Reading {
@@ -54,17 +72,29 @@ impl Reading {
             user: user.to_owned(),
             paths: Vec::new(),
             paths_known: path.is_some(),
+            end: End::Given,
             encoding: sql::Encoding::Utf8,
             conforming: true,
             catalog: Seen::Off,
             tenant_column: None,
-            own_relations: OwnRelations::default(),
+            ours: Ours::default(),
+            uncommitted: Uncommitted::default(),
             epoch: 0,
         };
         if let Some(path) = path {
             reading.add_path(path);
         }
         reading
+    }
+
+    /// The same, where the door has put `pg_temp` at the end of the path.
+    pub(crate) fn pinned(self) -> Self {
+        Self { end: End::Pinned, ..self }
+    }
+
+    /// Whether temporary relations come last because the door says so.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.end == End::Pinned && self.paths_known && self.paths.len() == 1
     }
 
     /// Changes whenever something is added: facts found before may be incomplete.
@@ -84,18 +114,54 @@ impl Reading {
             standard_conforming_strings: self.conforming,
             catalog: match &self.catalog {
                 Seen::Off => sql::Known::Nothing,
-                _ if self.hides_relations() => sql::Known::Stale,
+                _ if self.uncommitted.unfollowed => sql::Known::Stale,
                 Seen::Stale => sql::Known::Stale,
                 Seen::Loaded(loaded) => sql::Known::Catalog(&loaded.catalog),
             },
+            timeline: Some(self.ours.timeline()),
+            role: Some(&self.user),
             tenant_column: self.tenant_column.as_deref(),
         }
     }
 
-    /// Looks for a newer catalog: before each message that is judged.
-    pub(crate) fn look_up(&mut self, live: Option<&Live>) {
+    /// Whether a message has to wait until it is known what the session has of its own, if an earlier
+    /// group than its own still `awaits` answers.
+    pub(crate) fn waits(&self, awaits: bool) -> bool {
+        self.has_catalog() && self.ours.waits(awaits)
+    }
+
+    const fn has_catalog(&self) -> bool {
+        !matches!(self.catalog, Seen::Off)
+    }
+
+    /// Whether a load would bring what is missing.
+    pub(crate) const fn awaits_load(&self) -> bool {
+        matches!(self.catalog, Seen::Stale) && !self.uncommitted.unfollowed
+    }
+
+    /// Whether there is a catalog by now.
+    pub(crate) fn sees_newer(&self, live: &Live) -> bool {
+        live.get(&self.uncommitted.generations).is_some()
+    }
+
+    /// The catalog that statements are judged by now, if there is one.
+    pub(crate) fn catalog(&self) -> Option<sql::catalog::Catalog> {
+        match &self.catalog {
+            Seen::Loaded(loaded) if !self.uncommitted.unfollowed => {
+                Some(loaded.catalog.seen_by(Some(&self.user), self.ours.timeline()))
+            }
+            Seen::Off | Seen::Stale | Seen::Loaded(_) => None,
+        }
+    }
+
+    /// Looks for a newer catalog and for what the session has of its own: before each message that is
+    /// judged.
+    pub(crate) fn look_up(&mut self, live: Option<&Live>, group: u64) {
         let Some(live) = live else { return };
-        let now = live.get();
+        if self.ours.look_ahead(group) {
+            self.epoch += 1;
+        }
+        let now = live.get(&self.uncommitted.generations);
         let same = match (&self.catalog, &now) {
             (Seen::Loaded(before), Some(now)) => Arc::ptr_eq(before, now),
             (Seen::Stale, None) => true,
@@ -115,41 +181,86 @@ impl Reading {
         }
     }
 
-    /// Whether a name may mean something that the catalog cannot have. Temporary relations come
-    /// first unless the path says where.
-    fn hides_relations(&self) -> bool {
-        let last = |path: &Vec<String>| path.last().is_some_and(|schema| schema == "pg_temp");
-        let OwnRelations { temporary, uncommitted } = self.own_relations;
-        uncommitted || (temporary && !self.paths.iter().all(last))
+    /// A statement is about to run: whether the catalog has to be loaded for what it defines.
+    pub(crate) fn on_definitions(&mut self, facts: &SqlFacts, step: Option<&Step>) -> bool {
+        let extent = match step {
+            Some(Step::Made { extent, .. }) => *extent,
+            // Others see it before its answer is here.
+            Some(Step::Commit) => return self.uncommitted.any,
+            Some(
+                Step::Rollback
+                | Step::Savepoint(_)
+                | Step::Release(_)
+                | Step::RollbackTo(_)
+                | Step::DiscardTemporary
+                | Step::DiscardAll,
+            ) => return false,
+            None if facts.transaction == Some(TransactionStep::CommitPrepared) => return true,
+            None if !facts.may_define() => return false,
+            None | Some(Step::Anything) => Extent::Unfollowed,
+        };
+        match extent {
+            Extent::Private => false,
+            Extent::Followed => {
+                self.uncommitted.any = true;
+                true
+            }
+            Extent::Unfollowed => {
+                self.uncommitted.any = true;
+                self.uncommitted.unfollowed = true;
+                self.epoch += 1;
+                true
+            }
+        }
     }
 
-    /// A statement is about to run: whether it may define something.
-    pub(crate) fn on_definitions(&mut self, facts: &SqlFacts) -> bool {
-        let code = facts.runs_volatile_code();
-        let defines = facts.may_define();
-        if defines {
-            let before = self.own_relations;
-            self.own_relations =
-                OwnRelations { temporary: before.temporary || code, uncommitted: true };
+    /// The catalog counts a definition of this session.
+    pub(crate) fn counted(&mut self, generation: u64) {
+        // One that is left out makes the catalog stale until the transaction ends.
+        if self.uncommitted.generations.len() < MAX_OWN_GENERATIONS {
+            self.uncommitted.generations.push(generation);
+        }
+    }
+
+    /// A message is on its way, with what its statements do to the session's own relations.
+    pub(crate) fn submitted(&mut self, ticket: u64, group: u64, steps: VecDeque<Option<Step>>) {
+        if self.has_catalog() && !self.ours.submitted(ticket, group, steps) {
+            self.uncommitted.any = true;
+            self.uncommitted.unfollowed = true;
             self.epoch += 1;
         }
-        defines
     }
 
-    /// A temporary relation is made.
-    pub(crate) fn on_temporary(&mut self) {
-        self.own_relations.temporary = true;
+    /// A message that may have made anything is on its way.
+    pub(crate) fn distrust(&mut self, ticket: u64) {
+        self.ours.distrust(ticket);
         self.epoch += 1;
     }
 
-    /// The session is outside a transaction: whether there were definitions in the last one.
-    pub(crate) fn on_idle(&mut self) -> bool {
-        let had = self.own_relations.uncommitted;
-        if had {
-            self.own_relations.uncommitted = false;
-            self.epoch += 1;
+    /// The server has completed a statement.
+    pub(crate) fn on_completed(&mut self, completed: Completed) {
+        self.ours.completed(completed);
+    }
+
+    /// Nothing more comes of a message.
+    pub(crate) fn on_settled(&mut self, ticket: u64) {
+        self.ours.settled(ticket);
+    }
+
+    /// The server has reported an error.
+    pub(crate) const fn on_error(&mut self) {
+        self.ours.erred();
+    }
+
+    /// The server is ready again: whether others can see definitions of the session now.
+    pub(crate) fn on_ready(&mut self, status: Status) -> bool {
+        self.ours.ready(status);
+        if status != Status::Idle || !self.uncommitted.any {
+            return false;
         }
-        had
+        self.uncommitted = Uncommitted::default();
+        self.epoch += 1;
+        true
     }
 
     fn add_path(&mut self, path: &[String]) {
@@ -161,7 +272,9 @@ impl Reading {
             return;
         }
         self.epoch += 1;
-        if self.paths.len() < MAX_SEARCH_PATHS {
+        // `pg_temp_3` may be the session's own temporary schema, under its other name.
+        let aliased = path.iter().any(|schema| schema.starts_with("pg_temp_"));
+        if self.paths.len() < MAX_SEARCH_PATHS && !aliased {
             self.paths.push(path);
         } else {
             self.paths_known = false;

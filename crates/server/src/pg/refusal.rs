@@ -30,6 +30,9 @@ pub(crate) enum Refusal {
     LongName(Record),
     /// The session holds as many names as it may.
     TooManyNames(Record),
+    /// A temporary relation that another of its name would hide, because the path that the door has
+    /// given the session says so: what is meant for it would reach the other.
+    HiddenTemporary(String, Record),
 }
 
 /// The ledger's record of a refusal, once it is written.
@@ -95,6 +98,17 @@ impl Refusal {
                 Some("Close what is no longer needed, or reconnect."),
                 out,
             ),
+            Self::HiddenTemporary(other, record) => {
+                let why = "Through Portcullis search_path ends in pg_temp, so the name would go on \
+                           meaning the other relation.";
+                error(
+                    "42P07",
+                    &format!("a temporary relation of this name would be hidden by {other}"),
+                    Some(&format!("{why} {}", recorded(record))),
+                    Some("Choose another name, or SET search_path with pg_temp first."),
+                    out,
+                );
+            }
         }
     }
 
@@ -104,7 +118,8 @@ impl Refusal {
             Self::Denied { record, .. }
             | Self::Malformed(record)
             | Self::LongName(record)
-            | Self::TooManyNames(record) => *record = Some(id),
+            | Self::TooManyNames(record)
+            | Self::HiddenTemporary(_, record) => *record = Some(id),
             Self::Missing(..) => {}
         }
     }
@@ -117,6 +132,7 @@ impl Refusal {
             Self::Malformed(_) => ReasonCode::MalformedMessage,
             Self::LongName(_) => ReasonCode::NameTooLong,
             Self::TooManyNames(_) => ReasonCode::NamesLimit,
+            Self::HiddenTemporary(..) => ReasonCode::TemporaryHidden,
         }
     }
 }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pgwire::limits::UPSTREAM_PREFIX_BYTES;
+use pgwire::limits::{ROWS_PREFIX_BYTES, UPSTREAM_PREFIX_BYTES};
 use pgwire::{HEADER_BYTES, Side, Status, UpstreamTag, Violation, upstream_header};
+use policy::ReasonCode;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -40,6 +41,8 @@ pub(crate) enum End {
     Drained,
     /// A peer broke the protocol.
     Violation(Violation),
+    /// The server was about to send rows that the judgement did not know of.
+    Contradicted,
     /// A decision could not be recorded.
     Unrecorded(audit::LedgerFault),
     /// A socket failed.
@@ -188,6 +191,8 @@ impl Session {
         progress |= self.watch_client(cx);
         self.poll_brake(cx);
         progress |= self.pump_client()?;
+        // What the next frame has just begun to wait for has to know whom to wake.
+        progress |= self.judge.poll_catalog(cx);
         progress |= self.poll_clearing(cx)?;
         let upstream = &mut self.wires.upstream;
         progress |= flushed(self.wires.to_upstream.poll_flush(cx, upstream))?;
@@ -304,7 +309,9 @@ impl Session {
         let Some(header) = upstream_header(filled).map_err(End::Violation)? else {
             return Ok(false);
         };
-        let seen = header.body.min(UPSTREAM_PREFIX_BYTES);
+        let tells_rows = header.tag == UpstreamTag::RowDescription;
+        let prefix = if tells_rows { ROWS_PREFIX_BYTES } else { UPSTREAM_PREFIX_BYTES };
+        let seen = header.body.min(prefix);
         let Some(body) = filled.get(HEADER_BYTES..HEADER_BYTES + seen) else { return Ok(false) };
         match self.judge.answer(header.tag, body).map_err(End::Violation)? {
             Answer::Relay => {
@@ -313,6 +320,7 @@ impl Session {
                 from_upstream.consume(here);
                 self.upstream_rest = header.frame() - here;
             }
+            Answer::Contradicted => return Err(End::Contradicted),
             Answer::Refusal(refusal) => {
                 refusal.encode(to_client.tail());
                 let here = header.frame().min(filled.len());
@@ -464,6 +472,17 @@ impl Session {
         if idle || late { Err(End::Drained) } else { Ok(()) }
     }
 
+    /// Records why the session ends. Gives the record.
+    async fn record_end(&mut self, code: ReasonCode) -> Option<String> {
+        match self.judge.record_end_of_session(code).await {
+            Ok(record) => record.map(|record| record.to_string()),
+            Err(fault) => {
+                tracing::error!(%fault, "the end of a session could not be recorded");
+                None
+            }
+        }
+    }
+
     /// Last words, and nothing left behind: a query that still runs is cancelled.
     async fn leave(&mut self, end: &End) {
         let mut words = Vec::new();
@@ -478,13 +497,7 @@ impl Session {
             ),
             End::Violation(violation) => match violation.side() {
                 Side::Client => {
-                    let record = match self.judge.record_violation().await {
-                        Ok(record) => record.map(|record| record.to_string()),
-                        Err(fault) => {
-                            tracing::error!(%fault, "a protocol violation could not be recorded");
-                            None
-                        }
-                    };
+                    let record = self.record_end(ReasonCode::MalformedMessage).await;
                     fatal("08P01", violation.what(), Some(&recorded(&record)), None, &mut words);
                 }
                 Side::Upstream => fatal(
@@ -495,6 +508,16 @@ impl Session {
                     &mut words,
                 ),
             },
+            End::Contradicted => {
+                let record = self.record_end(ReasonCode::CatalogContradicted).await;
+                fatal(
+                    "55000",
+                    "the database answers from a table that the statement was not judged by",
+                    Some(&recorded(&record)),
+                    Some("Definitions have changed meanwhile. Reconnect."),
+                    &mut words,
+                );
+            }
             End::Unrecorded(_) => fatal(
                 "58030",
                 "the decision could not be recorded, so nothing was forwarded",

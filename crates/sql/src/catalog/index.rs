@@ -1,15 +1,33 @@
-//! An immutable index over a snapshot.
+//! An immutable index over a snapshot, with what one session has made laid over it.
 //!
-//! Invariant: every OID and name that a lookup gives belongs to the one snapshot.
+//! Invariant: every OID and name that a lookup gives belongs to the one snapshot, or to the session
+//! that it is overlaid for.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
-use super::{Cast, FORMAT, Function, Oid, Operator, Relation, Snapshot, Type};
+use super::{Cast, FORMAT, Function, Oid, Operator, Own, Relation, Snapshot, TEMPORARY, Type};
+use crate::timeline::Timeline;
 
-/// A catalog, ready to be asked.
+/// A catalog, ready to be asked. Cheap to clone.
+#[derive(Clone)]
 pub struct Catalog {
+    index: Arc<Index>,
+    own: Arc<Own>,
+    /// Schemas that the session's role may use beside those that everybody may.
+    granted: Option<Arc<HashSet<Box<str>>>>,
+    /// The session may have temporary relations that `own` does not know, or not have those that it
+    /// knows.
+    hides_temporary: bool,
+}
+
+struct Index {
     snapshot: Snapshot,
+    /// Schemas that everybody may use: the server skips others on the path of who may not.
+    open: HashSet<Box<str>>,
+    /// Others, by role.
+    granted: HashMap<Box<str>, Arc<HashSet<Box<str>>>>,
     schemas: HashSet<Box<str>>,
     relations: Names,
     relations_by_oid: HashMap<Oid, u32>,
@@ -70,10 +88,10 @@ impl std::error::Error for CatalogError {}
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Catalog")
-            .field("database", &self.snapshot.database)
-            .field("server_version", &self.snapshot.server_version)
-            .field("relations", &self.snapshot.relations.len())
-            .field("functions", &self.snapshot.functions.len())
+            .field("database", &self.snapshot().database)
+            .field("server_version", &self.snapshot().server_version)
+            .field("relations", &self.snapshot().relations.len())
+            .field("functions", &self.snapshot().functions.len())
             .finish_non_exhaustive()
     }
 }
@@ -106,8 +124,14 @@ impl Catalog {
         for (at, cast) in (0..).zip(&snapshot.casts) {
             casts_to.entry(cast.target).or_default().push(at);
         }
-        Ok(Self {
+        let mut granted: HashMap<Box<str>, HashSet<Box<str>>> = HashMap::new();
+        for (role, schema) in &snapshot.granted_schemas {
+            granted.entry(role.clone()).or_default().insert(schema.clone());
+        }
+        let index = Index {
+            granted: granted.into_iter().map(|(role, all)| (role, Arc::new(all))).collect(),
             schemas: snapshot.schemas.iter().cloned().collect(),
+            open: snapshot.open_schemas.iter().cloned().collect(),
             relations,
             relations_by_oid,
             children,
@@ -119,73 +143,126 @@ impl Catalog {
             types_by_oid: by_oid(&snapshot.types, |row| row.oid),
             casts_to,
             snapshot,
+        };
+        Ok(Self {
+            index: Arc::new(index),
+            own: Arc::default(),
+            granted: None,
+            hides_temporary: false,
         })
     }
 
+    /// As a session of this role and timeline sees it.
+    #[must_use]
+    pub fn seen_by(&self, role: Option<&str>, timeline: &Timeline) -> Self {
+        let own = Arc::clone(timeline.own());
+        // OIDs that we made up must stay apart from the server's.
+        let apart = own.made_up().all(|oid| !self.index.relations_by_oid.contains_key(&oid));
+        let hides_temporary = timeline.hides_temporary() || !apart;
+        let granted = role.and_then(|role| self.index.granted.get(role)).cloned();
+        Self { index: Arc::clone(&self.index), own, granted, hides_temporary }
+    }
+
+    pub(crate) const fn own(&self) -> &Arc<Own> {
+        &self.own
+    }
+
+    /// Whether it has what only the session sees, or may have.
+    pub fn has_own(&self) -> bool {
+        self.hides_temporary || !self.own.is_empty()
+    }
+
+    /// Whether nothing can be said about the session's temporary relations.
+    pub(crate) const fn hides_temporary(&self) -> bool {
+        self.hides_temporary
+    }
+
+    /// Whether the session certainly may use the schema.
+    pub(crate) fn is_open(&self, schema: &str) -> bool {
+        matches!(schema, TEMPORARY | "pg_catalog")
+            || self.index.open.contains(schema)
+            || self.granted.as_ref().is_some_and(|granted| granted.contains(schema))
+    }
+
     /// What it was made from.
-    pub const fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.index.snapshot
     }
 
     /// `server_version_num` of the server that it is of.
-    pub const fn server_version(&self) -> u32 {
-        self.snapshot.server_version
+    pub fn server_version(&self) -> u32 {
+        self.index.snapshot.server_version
     }
 
     /// Whether there is such a schema.
     pub fn has_schema(&self, name: &str) -> bool {
-        self.schemas.contains(name)
+        self.index.schemas.contains(name)
     }
 
-    /// The relation of that name.
+    /// The relation of that name; the session's own temporary ones are in `pg_temp`.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
-        self.relations.find(&self.snapshot.relations, (name, schema), relation_key).next()
+        let stored = || {
+            let index = &self.index;
+            let mut found =
+                index.relations.find(&index.snapshot.relations, (name, schema), relation_key);
+            found.find(|relation| !self.own.has_taken(relation.oid))
+        };
+        self.own.relation(schema, name).or_else(stored)
     }
 
     /// The relation of that OID.
     pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
-        at(&self.snapshot.relations, self.relations_by_oid.get(&oid))
+        let stored = || {
+            let found = at(&self.index.snapshot.relations, self.index.relations_by_oid.get(&oid));
+            found.filter(|relation| !self.own.has_taken(relation.oid))
+        };
+        self.own.relation_by_oid(oid).or_else(stored)
+    }
+
+    /// The relation of that OID as the server's own catalogs had it when they were read.
+    pub fn stored_relation(&self, oid: Oid) -> Option<&Relation> {
+        at(&self.index.snapshot.relations, self.index.relations_by_oid.get(&oid))
     }
 
     /// What inherits from it directly, or is a partition of it.
     pub fn children(&self, oid: Oid) -> &[Oid] {
-        self.children.get(&oid).map(Vec::as_slice).unwrap_or_default()
+        self.index.children.get(&oid).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Every function of that name, whatever its arguments.
     pub fn functions(&self, schema: &str, name: &str) -> impl Iterator<Item = &Function> {
-        self.functions.find(&self.snapshot.functions, (name, schema), function_key)
+        self.index.functions.find(&self.index.snapshot.functions, (name, schema), function_key)
     }
 
     /// The function of that OID.
     pub fn function_by_oid(&self, oid: Oid) -> Option<&Function> {
-        at(&self.snapshot.functions, self.functions_by_oid.get(&oid))
+        at(&self.index.snapshot.functions, self.index.functions_by_oid.get(&oid))
     }
 
     /// Every operator of that name, whatever its operands.
     pub fn operators(&self, schema: &str, name: &str) -> impl Iterator<Item = &Operator> {
-        self.operators.find(&self.snapshot.operators, (name, schema), operator_key)
+        self.index.operators.find(&self.index.snapshot.operators, (name, schema), operator_key)
     }
 
     /// Whether every built-in operator of that name calls a built-in function.
     pub fn is_pure_operator(&self, name: &str) -> bool {
-        !self.impure_operators.contains(name)
+        !self.index.impure_operators.contains(name)
     }
 
     /// The type of that name.
     pub fn type_named(&self, schema: &str, name: &str) -> Option<&Type> {
-        self.types.find(&self.snapshot.types, (name, schema), type_key).next()
+        self.index.types.find(&self.index.snapshot.types, (name, schema), type_key).next()
     }
 
     /// The type of that OID.
     pub fn type_by_oid(&self, oid: Oid) -> Option<&Type> {
-        at(&self.snapshot.types, self.types_by_oid.get(&oid))
+        at(&self.index.snapshot.types, self.index.types_by_oid.get(&oid))
     }
 
     /// Every cast to that type.
     pub fn casts_to(&self, target: Oid) -> impl Iterator<Item = &Cast> {
-        let casts = self.casts_to.get(&target).into_iter().flatten();
-        casts.filter_map(|position| at(&self.snapshot.casts, Some(position)))
+        let casts = self.index.casts_to.get(&target).into_iter().flatten();
+        casts.filter_map(|position| at(&self.index.snapshot.casts, Some(position)))
     }
 }
 

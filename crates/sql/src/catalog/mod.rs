@@ -1,14 +1,18 @@
 //! What exists in a database, as its catalogs said at one moment.
 //!
-//! What is here: the snapshot as it is stored ([`Snapshot`]), and an immutable index over it
-//! ([`Catalog`]). What is not: how it is loaded, and how old it may be.
+//! What is here: the snapshot as it is stored ([`Snapshot`]), an immutable index over it
+//! ([`Catalog`]), and what one session has made that others do not see ([`Own`]). What is not: how it
+//! is loaded, and how old it may be.
 //!
 //! Source: PostgreSQL documentation, "System Catalogs".
 
 mod index;
+mod own;
 mod snapshot;
 
 pub use index::{Catalog, CatalogError};
+pub use own::Own;
+pub(crate) use own::{NewColumn, NewRelation};
 pub use snapshot::{
     Cast, CastContext, Column, FORMAT, Function, FunctionKind, Operator, Relation, RelationKind,
     Snapshot, Type, TypeKind, Volatility,
@@ -16,3 +20,6 @@ pub use snapshot::{
 
 /// An object identifier of the server.
 pub type Oid = u32;
+
+/// The schema of the session's own temporary relations, by the name that means each session's own.
+pub(crate) const TEMPORARY: &str = "pg_temp";

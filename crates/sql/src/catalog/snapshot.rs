@@ -19,6 +19,12 @@ pub struct Snapshot {
     pub database: String,
     /// Every schema's name.
     pub schemas: Vec<Box<str>>,
+    /// Those that everybody may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open_schemas: Vec<Box<str>>,
+    /// Of the others, which role may use which: role, schema.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub granted_schemas: Vec<(Box<str>, Box<str>)>,
     /// Installed extensions, `name version`.
     #[serde(default)]
     pub extensions: Vec<Box<str>>,

@@ -9,9 +9,10 @@ use model::{
 };
 
 use super::tenancy::shows;
-use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use};
-use crate::catalog::{self, Catalog, Function, Oid, Relation};
+use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
+use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY};
 use crate::context::{Context, Known, SearchPaths};
+use crate::limits;
 use crate::parse::{self, Node};
 
 /// Completes `facts` of the statement `root`, which also runs `texts`, with what the catalog says.
@@ -38,10 +39,7 @@ pub(crate) fn complete(
             pin_relations(facts, catalog, paths);
             let relations = facts.relations.known().map(Vec::as_slice);
             let mut bound = Bound { tenant: context.tenant_column, ..Bound::new(catalog, left) };
-            paths
-                .iter()
-                .try_for_each(|path| bound.path(root, texts, path, relations))
-                .and_then(|()| bound.finish())
+            bound.paths(root, texts, paths, relations).and_then(|()| bound.finish())
         }
     };
     match found {
@@ -105,28 +103,28 @@ pub(crate) fn pin_name(relation: &mut RelationName, context: &Context<'_>) {
 
 fn pin(relation: &mut RelationName, catalog: &Catalog, paths: &[Vec<String>]) {
     let Schemas::Paths(_) = &relation.schemas else { return };
-    let mut found = paths.iter().map(|path| lookup(catalog, path, relation));
+    let mut found = paths.iter().map(|path| certain(catalog, path, relation));
     let first = found.next().flatten();
     if let Some(first) = first
-        && found.all(|other| other.is_some_and(|other| other.oid == first.oid))
+        && found.all(|other| other.as_ref() == Some(&first))
     {
-        relation.schemas = Schemas::Named(first.schema.clone().into());
+        relation.schemas = Schemas::Named(first);
     }
 }
 
-fn lookup<'c>(
-    catalog: &'c Catalog,
-    path: &[String],
-    relation: &RelationName,
-) -> Option<&'c Relation> {
+/// The schema that a relation is in, if that is certain.
+fn certain(catalog: &Catalog, path: &[String], relation: &RelationName) -> Option<String> {
+    let left = Cell::new(0);
+    let resolver = Resolver::new(catalog, path, &left);
+    let found = lookup(&resolver, relation).ok().flatten()?;
+    resolver.doubts.borrow().is_empty().then(|| found.schema.clone().into())
+}
+
+fn lookup<'c>(resolver: &Resolver<'c>, relation: &RelationName) -> Resolved<Option<&'c Relation>> {
     match &relation.schemas {
-        Schemas::Named(schema) => catalog.relation(schema, &relation.name),
-        Schemas::Paths(_) => {
-            let left = Cell::new(0);
-            let resolver = Resolver::new(catalog, path, &left);
-            resolver.on_path(|schema| catalog.relation(schema, &relation.name))
-        }
-        Schemas::Unknown => None,
+        Schemas::Named(schema) => resolver.look_up(Some(schema), &relation.name),
+        Schemas::Paths(_) => resolver.look_up(None, &relation.name),
+        Schemas::Unknown => Ok(None),
     }
 }
 
@@ -138,6 +136,7 @@ struct Bound<'a> {
     calls: BTreeSet<CallUse>,
     tenant: Option<&'a str>,
     tenants: BTreeSet<TenantUse>,
+    doubts: BTreeSet<String>,
 }
 
 impl<'a> Bound<'a> {
@@ -150,7 +149,36 @@ impl<'a> Bound<'a> {
             calls: BTreeSet::new(),
             tenant: None,
             tenants: BTreeSet::new(),
+            doubts: BTreeSet::new(),
         }
+    }
+
+    /// Everything under every search path that may be in force, and under those that are left of them
+    /// if the role may not use a schema that decides.
+    fn paths(
+        &mut self,
+        root: Node<'_>,
+        texts: &[String],
+        paths: &[Vec<String>],
+        relations: Option<&[RelationUse]>,
+    ) -> Resolved<()> {
+        let mut all = paths.to_vec();
+        let mut done = 0;
+        while let Some(path) = all.get(done).cloned() {
+            done += 1;
+            self.path(root, texts, &path, relations)?;
+            for doubted in std::mem::take(&mut self.doubts) {
+                let mut without = path.clone();
+                without.retain(|schema| *schema != doubted);
+                if !all.contains(&without) {
+                    all.push(without);
+                }
+            }
+            if all.len() > limits::MAX_PATHS.max(paths.len()) {
+                return Err(Unknown::TooComplex);
+            }
+        }
+        Ok(())
     }
 
     /// Everything under one search path.
@@ -165,6 +193,7 @@ impl<'a> Bound<'a> {
         resolver.statement(root)?;
         self.tenants.extend(resolver.tenants(root)?);
         self.seen.append(&mut resolver.seen.take());
+        self.doubts.append(&mut resolver.doubts.take());
         let touched = resolver.touched;
         self.take(touched, path)?;
         for text in texts {
@@ -175,6 +204,7 @@ impl<'a> Bound<'a> {
                 resolver.statement(raw.stmt())?;
                 self.tenants.extend(resolver.tenants(raw.stmt())?);
                 self.seen.append(&mut resolver.seen.take());
+                self.doubts.append(&mut resolver.doubts.take());
                 let touched = resolver.touched;
                 self.take(touched, path)?;
             }
@@ -192,8 +222,10 @@ impl<'a> Bound<'a> {
 
     /// A relation that only a text names (`'users'::regclass`, `table_to_xml`) counts whole.
     fn named_otherwise(&mut self, relations: &[RelationUse], path: &[String]) -> Resolved<()> {
+        let left = Cell::new(0);
+        let resolver = Resolver::new(self.catalog, path, &left);
         for used in relations {
-            let Some(relation) = lookup(self.catalog, path, &used.relation) else {
+            let Some(relation) = lookup(&resolver, &used.relation)? else {
                 match used.access {
                     // What it makes does not exist yet.
                     Access::Define => continue,
@@ -204,6 +236,7 @@ impl<'a> Bound<'a> {
                 continue;
             }
             if let Some(tenant) = self.tenant
+                && *relation.schema != *TEMPORARY
                 && relation.columns.iter().any(|column| *column.name == *tenant)
             {
                 self.tenants.insert(TenantUse {
@@ -226,6 +259,7 @@ impl<'a> Bound<'a> {
                 role,
             }));
         }
+        self.doubts.append(&mut resolver.doubts.take());
         Ok(())
     }
 
@@ -243,10 +277,7 @@ impl<'a> Bound<'a> {
                 });
                 Ok(())
             }
-            Call::Cast(schema, name) => {
-                self.cast((schema.as_deref(), name), path);
-                Ok(())
-            }
+            Call::Cast(schema, name) => self.cast((schema.as_deref(), name), path),
         }
     }
 
@@ -258,7 +289,7 @@ impl<'a> Bound<'a> {
         path: &[String],
     ) -> Resolved<()> {
         let catalog = self.catalog;
-        let schemas = schemas(schema, path);
+        let schemas = callable(schema, path);
         let all: Vec<&Function> =
             schemas.iter().flat_map(|schema| catalog.functions(schema, name)).collect();
         let fits = |function: &&&Function| {
@@ -272,8 +303,8 @@ impl<'a> Bound<'a> {
             let is_type = schemas.iter().any(|schema| catalog.type_named(schema, name).is_some());
             // `f(x)` with one argument is also PostgreSQL for `x.f` and for a cast.
             if is_type {
-                self.cast((schema, name), path);
-            } else if count != 1 {
+                self.cast((schema, name), path)?;
+            } else if count != 1 || schema.is_some() {
                 return Err(Unknown::NotInCatalog);
             }
         }
@@ -292,14 +323,14 @@ impl<'a> Bound<'a> {
         };
         for name in names {
             let mut found = false;
-            for schema in schemas(schema, path) {
+            for schema in callable(schema, path) {
                 if schema == "pg_catalog" && self.catalog.is_pure_operator(name) {
                     found |= self.catalog.operators(schema, name).next().is_some();
                     continue;
                 }
                 for operator in self.catalog.operators(schema, name) {
                     found = true;
-                    self.hidden(operator.function);
+                    self.hidden(operator.function)?;
                 }
             }
             // `!=` is `<>` by the grammar; anything else unknown is an error of the server.
@@ -310,25 +341,37 @@ impl<'a> Bound<'a> {
         Ok(())
     }
 
-    /// Casting to a type may call its functions, and those of casts to it.
-    fn cast(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) {
+    /// Casting to a type may call its functions, and those of casts to it: of every type that the
+    /// name may mean.
+    fn cast(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
         let catalog = self.catalog;
-        let found =
-            schemas(schema, path).into_iter().find_map(|schema| catalog.type_named(schema, name));
-        let Some(target) = found else { return };
-        let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
-        for function in casts.chain(target.functions.iter().copied()) {
-            self.hidden(function);
+        for schema in schemas(schema, path) {
+            if schema == TEMPORARY && catalog.hides_temporary() {
+                return Err(Unknown::StaleCatalog);
+            }
+            let Some(target) = catalog.type_named(schema, name) else { continue };
+            let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
+            for function in casts.chain(target.functions.iter().copied()) {
+                self.hidden(function)?;
+            }
+            if catalog.is_open(schema) {
+                break;
+            }
         }
+        Ok(())
     }
 
-    /// A function that no text names counts where it is not built in.
-    fn hidden(&mut self, oid: Oid) {
-        if let Some(function) = self.catalog.function_by_oid(oid)
-            && &*function.schema != "pg_catalog"
-        {
+    /// A function that no text names counts where it is not built in. One that the catalog does not
+    /// have is somebody's temporary one.
+    fn hidden(&mut self, oid: Oid) -> Resolved<()> {
+        if oid == 0 {
+            return Ok(());
+        }
+        let function = self.catalog.function_by_oid(oid).ok_or(Unknown::NotInCatalog)?;
+        if &*function.schema != "pg_catalog" {
             self.calls(function);
         }
+        Ok(())
     }
 
     fn calls(&mut self, function: &Function) {
@@ -395,12 +438,10 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// Where a name is looked up, in order.
-pub(super) fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
-    if let Some(schema) = schema {
-        return vec![schema];
-    }
-    let listed = path.iter().any(|schema| schema == "pg_catalog");
-    let first = (!listed).then_some("pg_catalog");
-    first.into_iter().chain(path.iter().map(String::as_str)).collect()
+/// Where a function or an operator is looked up: never among temporary ones, unless the statement
+/// says so (PostgreSQL documentation, "The Schema Search Path").
+pub(super) fn callable<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
+    let mut all = schemas(schema, path);
+    all.retain(|one| schema.is_some() || *one != TEMPORARY);
+    all
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
-use super::bind::schemas;
+use super::bind::callable;
 use super::namespace::{CteScope, Found, Namespace};
 use super::{Call, Resolved, Resolver};
 use crate::catalog::Function;
@@ -196,7 +196,7 @@ impl<'a> Resolver<'a> {
         &self,
         written: Qualified<'a>,
     ) -> impl Iterator<Item = &'a Function> {
-        let schemas = schemas(written.schema, self.path);
+        let schemas = callable(written.schema, self.path);
         let catalog = self.catalog;
         schemas
             .into_iter()

@@ -11,6 +11,7 @@ mod expression;
 pub(crate) mod figure;
 mod from;
 mod namespace;
+mod own;
 mod query;
 mod reach;
 pub(crate) mod tenancy;
@@ -22,11 +23,13 @@ use std::collections::BTreeSet;
 
 use model::{ColumnRole, Unknown};
 
-use crate::catalog::{Catalog, Oid, Relation};
+use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
 use crate::limits;
 use crate::parse::{Node, nodes};
 pub(crate) use bind::{complete, pin_name};
+pub(crate) use own::follow;
 use reach::Reach;
+pub(crate) use reach::ViewReads;
 
 /// A column, or the row as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +79,9 @@ pub(crate) struct Resolver<'a> {
     pub(crate) touched: Touched,
     /// Every relation that was looked up, in a part that does not run, too.
     pub(crate) seen: RefCell<BTreeSet<Oid>>,
+    /// Schemas that hid a relation of the same name further down the path, and that the role may not
+    /// be allowed to use: then the server would have gone on.
+    pub(crate) doubts: RefCell<BTreeSet<String>>,
     /// The column that says whose a row is, if anybody asks.
     tenant: Option<&'a str>,
     tenants: tenancy::Tenants<'a>,
@@ -96,6 +102,7 @@ impl<'a> Resolver<'a> {
             path,
             touched: Touched::default(),
             seen: RefCell::new(BTreeSet::new()),
+            doubts: RefCell::new(BTreeSet::new()),
             tenant: None,
             tenants: tenancy::Tenants::default(),
             ctes: Vec::new(),
@@ -116,13 +123,18 @@ impl<'a> Resolver<'a> {
     /// A name that the catalog does not know, or a bound that was reached.
     pub(crate) fn statement(&mut self, node: Node<'a>) -> Resolved<()> {
         utility::statement(self, node)?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Adds what is read through WITH.
+    fn finish(&mut self) {
         for cte in &mut self.ctes {
             if cte.read.get() {
                 self.touched.uses.append(&mut cte.touched.uses);
                 self.touched.calls.append(&mut cte.touched.calls);
             }
         }
-        Ok(())
     }
 
     /// Takes `count` steps from what the submission may still take.
@@ -163,22 +175,80 @@ impl<'a> Resolver<'a> {
     }
 
     /// The relation that `var` names, as the server looks it up: the schema, or the first schema of
-    /// the path that has it. `pg_temp` and `pg_catalog` come first unless the path lists them.
+    /// the path that has it. What is being made temporary is looked for among temporary ones alone.
     pub(crate) fn relation(&self, var: &nodes::RangeVar) -> Resolved<&'a Relation> {
-        let name = var.relname().unwrap_or_default();
-        let found = match var.schemaname() {
-            Some(schema) => self.catalog.relation(schema, name),
-            None => self.on_path(|schema| self.catalog.relation(schema, name)),
-        };
+        let schema = if is_temporary(var) { Some(TEMPORARY) } else { var.schemaname() };
+        let found = self.look_up(schema, var.relname().unwrap_or_default())?;
         let found = found.ok_or(Unknown::NotInCatalog)?;
         self.seen.borrow_mut().insert(found.oid);
         Ok(found)
     }
 
-    /// The first answer along the path.
-    pub(crate) fn on_path<T>(&self, look: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let listed = self.path.iter().any(|schema| schema == "pg_catalog");
-        let first = (!listed).then_some("pg_catalog");
-        first.into_iter().chain(self.path.iter().map(String::as_str)).find_map(look)
+    /// The relation of a name.
+    ///
+    /// # Errors
+    /// The session's own relations decide, and nothing is certain about them.
+    pub(crate) fn look_up(
+        &self,
+        schema: Option<&str>,
+        name: &str,
+    ) -> Resolved<Option<&'a Relation>> {
+        let (found, doubted) = find(self.catalog, self.path, schema, name)?;
+        if doubted && let Some(found) = found {
+            self.doubts.borrow_mut().insert(found.schema.clone().into());
+        }
+        Ok(found)
     }
+}
+
+/// The relation of a name as the server looks it up, and whether its schema is one that the role may not
+/// be allowed to use while another further down the path has a relation of that name, too.
+///
+/// # Errors
+/// The session's own relations decide, and nothing is certain about them.
+pub(crate) fn find<'c>(
+    catalog: &'c Catalog,
+    path: &[String],
+    schema: Option<&str>,
+    name: &str,
+) -> Resolved<(Option<&'c Relation>, bool)> {
+    let mut found: Option<&'c Relation> = None;
+    for schema in schemas(schema, path) {
+        match found {
+            None => found = in_schema(catalog, schema, name)?,
+            Some(_) if catalog.relation(schema, name).is_some() => return Ok((found, true)),
+            Some(_) => {}
+        }
+        if found.is_some_and(|first| catalog.is_open(&first.schema)) {
+            break;
+        }
+    }
+    Ok((found, false))
+}
+
+fn in_schema<'c>(catalog: &'c Catalog, schema: &str, name: &str) -> Resolved<Option<&'c Relation>> {
+    if schema == TEMPORARY && catalog.hides_temporary() {
+        return Err(Unknown::StaleCatalog);
+    }
+    let found = catalog.relation(schema, name);
+    match found {
+        Some(relation) if catalog.own().is_doubted(relation.oid) => Err(Unknown::StaleCatalog),
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// Whether a definition makes it a temporary relation.
+pub(crate) fn is_temporary(var: &nodes::RangeVar) -> bool {
+    var.relpersistence.cast_unsigned() == b't' && var.schemaname().is_none()
+}
+
+/// Where a relation or a type is looked up, in order. The session's temporary ones come first, then
+/// `pg_catalog`, unless the path lists them (PostgreSQL documentation, "The Schema Search Path").
+fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
+    if let Some(schema) = schema {
+        return vec![schema];
+    }
+    let unlisted = |name: &str| !path.iter().any(|schema| schema == name);
+    let implicit = [TEMPORARY, "pg_catalog"].into_iter().filter(|name| unlisted(name));
+    implicit.chain(path.iter().map(String::as_str)).collect()
 }

@@ -11,14 +11,14 @@ use std::rc::Rc;
 use model::{ColumnRole, Unknown};
 
 use super::{Part, Resolved, Resolver, Use};
-use crate::catalog::{Catalog, Oid, Relation};
+use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
 use crate::{limits, parse};
 
 /// A view's reads.
-#[derive(Debug, Default)]
-struct ViewReads {
-    always: BTreeSet<Use>,
-    columns: Vec<BTreeSet<Use>>,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ViewReads {
+    pub(super) always: BTreeSet<Use>,
+    pub(super) columns: Vec<BTreeSet<Use>>,
 }
 
 /// How a use was come by.
@@ -37,6 +37,13 @@ pub(crate) struct Reach<'a> {
     catalog: &'a Catalog,
     left: &'a Cell<usize>,
     views: HashMap<Oid, Rc<ViewReads>>,
+    path: [String; 2],
+}
+
+/// The path of a view's definition: what it does not qualify is in `pg_catalog`, and never a temporary
+/// relation.
+pub(super) fn of_definitions() -> [String; 2] {
+    ["pg_catalog".to_owned(), TEMPORARY.to_owned()]
 }
 
 /// What is behind the relations that a statement names.
@@ -50,7 +57,7 @@ pub(crate) struct Behind {
 
 impl<'a> Reach<'a> {
     pub(crate) fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
-        Self { catalog, left, views: HashMap::new() }
+        Self { catalog, left, views: HashMap::new(), path: of_definitions() }
     }
 
     /// Everything that is behind `direct`.
@@ -124,19 +131,31 @@ impl<'a> Reach<'a> {
         if let Some(known) = self.views.get(&view.oid) {
             return Ok(Rc::clone(known));
         }
+        if let Some(own) = self.catalog.own().view(view.oid) {
+            // Each time anew from what was found when it was made: names may mean other things now.
+            let reads = ViewReads { always: own.always.clone(), columns: own.columns.clone() };
+            return Ok(self.remember(view.oid, reads));
+        }
+        if self.catalog.own().doubts_views() {
+            return Err(Unknown::StaleCatalog);
+        }
         let text = view.definition.as_deref().unwrap_or_default();
         let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
         let mut reads = ViewReads::default();
         for raw in tree.statements() {
-            let mut resolver = Resolver::new(self.catalog, &[], self.left);
+            let mut resolver = Resolver::new(self.catalog, &self.path, self.left);
             resolver.outputs = Some(Vec::new());
             resolver.statement(raw.stmt())?;
             reads.columns = resolver.outputs.take().unwrap_or_default();
             reads.always = resolver.touched.uses;
         }
+        Ok(self.remember(view.oid, reads))
+    }
+
+    fn remember(&mut self, view: Oid, reads: ViewReads) -> Rc<ViewReads> {
         let reads = Rc::new(reads);
-        self.views.insert(view.oid, Rc::clone(&reads));
-        Ok(reads)
+        self.views.insert(view, Rc::clone(&reads));
+        reads
     }
 }
 

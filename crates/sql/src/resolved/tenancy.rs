@@ -12,9 +12,10 @@ use std::rc::Rc;
 use model::{Access, TenantBound, TenantType, TenantUse, Unknown};
 
 use super::namespace::{Found, Item, Namespace};
+use super::reach::of_definitions;
 use super::term::{Term, plain_value};
 use super::{Resolved, Resolver};
-use crate::catalog::{Oid, Relation};
+use crate::catalog::{Oid, Relation, TEMPORARY};
 use crate::children::each_child;
 use crate::limits::MAX_VIEW_DEPTH;
 use crate::parse::{self, Node};
@@ -89,6 +90,10 @@ impl<'a> Resolver<'a> {
         place: Option<i32>,
     ) -> Resolved<Option<usize>> {
         let Some(column) = self.tenant else { return Ok(None) };
+        // What is in a temporary table was judged when it was put there; nobody else puts in any.
+        if *relation.schema == *TEMPORARY && relation.definition.is_none() {
+            return Ok(None);
+        }
         let scoped = relation.columns.iter().any(|own| *own.name == *column);
         // A view without the column hides what it reads.
         let hides = relation.definition.is_some() || holds_values(relation);
@@ -113,8 +118,10 @@ impl<'a> Resolver<'a> {
         }
         let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
         let mut common: Option<BTreeSet<TenantBound>> = None;
+        let path = of_definitions();
         for raw in tree.statements() {
-            let mut resolver = Resolver::new(self.catalog, &[], self.left).with_tenant(self.tenant);
+            let mut resolver =
+                Resolver::new(self.catalog, &path, self.left).with_tenant(self.tenant);
             resolver.tenants.depth = self.tenants.depth + 1;
             resolver.tenants.views = Rc::clone(&self.tenants.views);
             resolver.statement(raw.stmt())?;

@@ -17,6 +17,8 @@ pub(crate) fn context(paths: &[Vec<String>]) -> Context<'_> {
         standard_conforming_strings: true,
         catalog: sql::Known::Nothing,
         tenant_column: None,
+        timeline: None,
+        role: None,
     }
 }
 

@@ -107,6 +107,8 @@ proptest! {
             standard_conforming_strings: conforming,
             catalog: sql::Known::Nothing,
             tenant_column: None,
+            timeline: None,
+            role: None,
         };
         for text in [bytes, words.join(" ").into_bytes()] {
             let analysis = sql::analyze(&text, &context);

@@ -96,6 +96,8 @@ impl<'a> Judge<'a> {
             standard_conforming_strings: true,
             catalog: self.catalog.map_or(Known::Nothing, Known::Catalog),
             tenant_column: self.policy.tenant_column(),
+            timeline: None,
+            role: None,
         };
         let judged = self.analysed(text, principal, &context);
         if let Some(new) = self.constrained(text, principal, (&judged, &context)) {

@@ -1,0 +1,113 @@
+//! What a judge asks of the catalog: waiting for it, and following what the session defines.
+//!
+//! What is *not* here: names, policy and the protocol.
+
+use std::sync::Arc;
+
+use model::{SqlFacts, Stage};
+
+use super::super::fresh::is_about_relations;
+use super::super::refusal::Refusal;
+use super::{Judge, Source};
+
+/// Asks the server for the answers that it has.
+const FLUSH: &[u8] = b"H\0\0\0\x04";
+
+impl Judge {
+    /// A temporary relation that would be hidden by another, though the client has not asked for that.
+    pub(super) fn hidden_temporary(&self, analysis: &sql::Analysis) -> Option<Refusal> {
+        if !self.reading.is_pinned() {
+            return None;
+        }
+        let effects = analysis.statements().iter().flat_map(sql::Statement::effects);
+        let other = effects.filter_map(sql::Effect::step).find_map(sql::Step::hidden_by)?;
+        Some(Refusal::HiddenTemporary(other.to_owned(), None))
+    }
+
+    /// Rows that a message brings have to come from what it was judged by.
+    pub(super) fn expect(&mut self, ticket: u64, facts: Vec<Arc<SqlFacts>>) {
+        if self.rests_on_catalog()
+            && let Some(catalog) = self.reading.catalog()
+        {
+            self.tripwire.expect(ticket, facts, catalog);
+        }
+    }
+
+    pub(super) fn rests_on_catalog(&self) -> bool {
+        self.shared.catalog.is_some()
+            && self.shared.gate.in_force().policy.rests_on_catalog(&self.who)
+    }
+
+    /// Whether a description names a table that no fact does. In observe mode the catalog is loaded
+    /// again, and that is all.
+    pub(super) fn is_contradicted(&mut self, body: &[u8]) -> bool {
+        let Some(ticket) = self.protocol.answered_now() else { return false };
+        let Some(oid) = self.tripwire.stranger(ticket, body) else { return false };
+        tracing::warn!(session = %self.session, oid, "rows come from a table that was not judged");
+        if let Some(live) = &self.shared.catalog {
+            live.invalidate();
+        }
+        self.shared.gate.enforces(&self.who)
+    }
+
+    /// Whether a message has to wait before it is judged by the catalog.
+    pub(super) fn waits_for_catalog(&mut self, facts: &[Arc<SqlFacts>], stage: Stage) -> bool {
+        let about = facts.iter().any(|facts| is_about_relations(facts));
+        if !about || !self.rests_on_catalog() {
+            return false;
+        }
+        let Some(live) = &self.shared.catalog else { return false };
+        if live.is_strict() && matches!(stage, Stage::Query | Stage::Bind) {
+            if stage == Stage::Bind && !self.protocol.is_quiet() {
+                // Once its Parse is answered, the server holds what the statement names.
+                if self.fresh.flushes() {
+                    self.batch.relay(self.protocol.unanswered(FLUSH));
+                }
+                return true;
+            }
+            if self.fresh.waits_for_look(live) {
+                return true;
+            }
+        }
+        self.fresh.waits_for_load(live, &self.reading, facts)
+    }
+
+    /// What executing a prepared statement does to the session's own relations, as it is now.
+    pub(super) fn own_step(&self, source: &Source, facts: &SqlFacts) -> Option<sql::Step> {
+        let statement = |analysis: &sql::Analysis| analysis.statements().first().and_then(own_step);
+        let known = source.analysis.as_ref().and_then(statement);
+        if source.epoch == self.reading.epoch() || (known.is_none() && !facts.may_define()) {
+            return known;
+        }
+        let text = source.text.as_deref()?;
+        statement(&sql::analyze(text, &self.reading.context()))
+    }
+
+    /// A statement is about to run that may define something.
+    pub(super) fn on_definitions(
+        &mut self,
+        facts: &SqlFacts,
+        step: Option<&sql::Step>,
+        ticket: u64,
+    ) {
+        if let Some(live) = &self.shared.catalog
+            && self.reading.on_definitions(facts, step)
+        {
+            let generation = live.invalidate();
+            match step {
+                Some(sql::Step::Made { .. } | sql::Step::Commit) => {
+                    self.reading.counted(generation);
+                }
+                // COMMIT PREPARED.
+                _ if facts.transaction.is_some() => {}
+                _ => self.reading.distrust(ticket),
+            }
+        }
+    }
+}
+
+/// What a statement does to the session's own relations.
+pub(super) fn own_step(statement: &sql::Statement) -> Option<sql::Step> {
+    let mut steps = statement.effects().iter().filter_map(sql::Effect::step);
+    steps.next_back().cloned()
+}
