@@ -5,7 +5,7 @@ SHELL := /usr/bin/env bash
 READY := scripts/setup.sh && . .portcullis/env.sh &&
 PROFILE ?= ci
 
-.PHONY: help setup demo test conformance oracle score bench bench-catalog lint docs
+.PHONY: help setup demo test conformance oracle score bench bench-catalog builtins instructions bounds live lint docs
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
@@ -26,6 +26,9 @@ bench: ## direct, byte copier, PgBouncer and the door side by side
 
 bench-catalog: ## loading a catalog of 10,000 relations, and what catalog_mode strict costs
 	@$(READY) scripts/bench/catalog.sh
+
+builtins: ## the catalogs that are built in, made anew from servers of 14 to 18
+	@$(READY) scripts/builtins.sh
 
 lint: ## formatting, clippy, documentation, direction of dependencies, words
 	@$(READY) scripts/lint.sh $(PROFILE)

@@ -21,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     for name in ["agent:a:mission:m", "agent:nobody-of-that-name:mission:m", ""] {
         let principal = Principal::asserted(name);
         let request =
-            Request { principal: &principal, door: Door::Pg, stage: Stage::Query, facts: &facts };
+            Request { principal: &principal, door: Door::Pg, stage: Stage::Query, server_major: Some(18), facts: &facts };
         let decision = loaded.policy.evaluate(&request);
         if name.contains("nobody") && decision.outcome() == Outcome::Allow {
             let says = text.contains("allow") || text.contains("nobody");

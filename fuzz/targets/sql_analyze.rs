@@ -26,10 +26,15 @@ fuzz_target!(
                 _ => Encoding::Unknown,
             },
             standard_conforming_strings: first & 8 == 0,
-            catalog: sql::Known::Nothing,
             tenant_column: None,
             timeline: None,
             role: None,
+            server_major: if first & 16 == 0 { Some(18) } else { None },
+            catalog: match first & 96 {
+                0 => sql::Known::Nothing,
+                32 => sql::Known::BuiltIn(sql::BareNames::Any),
+                _ => sql::Known::BuiltIn(sql::BareNames::BuiltIn),
+            },
         };
         let analysis = sql::analyze(text, &context);
         assert!(!analysis.statements().is_empty());

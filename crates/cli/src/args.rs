@@ -149,9 +149,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, alias = "policies", value_name = "FILE")]
     pub(crate) policy: PathBuf,
     /// What exists in the database: a file of `catalog dump`, or a connection string. Without it
-    /// columns and calls are unknown, and a rule about them denies
+    /// only what every PostgreSQL has is known; a rule about other columns and calls denies
     #[arg(long, value_name = "FILE|DSN")]
     pub(crate) catalog: Option<String>,
+    /// Major version of the server [default: the catalog's, else 18]
+    #[arg(long, value_name = "MAJOR")]
+    pub(crate) server_version: Option<u16>,
     /// Who asks, unless a line of JSON says so.
     #[command(flatten)]
     pub(crate) who: WhoArgs,

@@ -101,6 +101,79 @@ agents:
     }
 
     #[test]
+    fn without_a_catalog_only_what_is_certain_is_known() {
+        const LISTS: &str = "\
+agents:
+  narrow:
+    functions: {allow: [lower, now, '@immutable']}
+";
+        let vouched = format!("bare_names: built_in\n{LISTS}");
+        let folder = folder("built-in", &[("strict.yaml", LISTS), ("vouched.yaml", &vouched)]);
+        let check = |policy: &str, more: &[&str]| {
+            let words = ["check", "--policy", policy, "--agent", "narrow"];
+            run(&folder, &[&words, more].concat(), "")
+        };
+        for (sql, strict, vouched) in [
+            ("SELECT lower(name) FROM t", 1, 0),
+            ("SELECT pg_catalog.lower(name) FROM t", 0, 0),
+            ("SELECT lower(name) FROM t WHERE id = 1", 1, 0),
+            ("SELECT now()", 0, 0),
+            ("SELECT random()", 1, 1),
+            ("SELECT evil(name) FROM t", 1, 1),
+            ("SELECT app.lower(name) FROM t", 1, 1),
+            ("SELECT json_value('1', '$')", 0, 0),
+        ] {
+            for (policy, code) in [("strict.yaml", strict), ("vouched.yaml", vouched)] {
+                let ran = check(policy, &["-c", sql]);
+                assert_eq!(ran.code, code, "{policy} {sql}: {}{}", ran.out, ran.err);
+            }
+        }
+        let told = check("strict.yaml", &["-c", "SELECT lower(name) FROM t"]);
+        assert!(told.out.contains("unknown_functions:no_catalog"), "{}", told.out);
+        assert!(told.out.contains("pg_catalog.lower"), "{}", told.out);
+        // On a path of `pg_catalog` alone nothing else can be meant.
+        let alone = ["--search-path", "pg_catalog", "-c", "SELECT lower(name) FROM public.t"];
+        assert_eq!(check("strict.yaml", &alone).code, 0);
+    }
+
+    #[test]
+    fn the_version_of_the_server_decides_what_a_form_is() {
+        let policy = "agents:\n  any:\n    functions: {allow: ['pg_catalog.*']}\n  open: {}\n";
+        let accepting = format!("accept_server_versions: [13]\n{policy}");
+        let files = [("p.yaml", policy), ("old.yaml", accepting.as_str())];
+        let folder = folder("versions", &files);
+        let check = |policy: &str, more: &[&str]| {
+            let words = ["check", "--policy", policy, "--agent", "any"];
+            run(&folder, &[&words, more].concat(), "")
+        };
+        let form = ["-c", "SELECT json_value('1', '$')"];
+        for (version, code) in [("18", 0), ("17", 0), ("16", 1), ("14", 1)] {
+            let ran = check("p.yaml", &[&["--server-version", version], &form[..]].concat());
+            assert_eq!(ran.code, code, "{version}: {}{}", ran.out, ran.err);
+        }
+        for version in ["13", "19", "0"] {
+            let open = |policy| {
+                let words = ["check", "--policy", policy, "--agent", "open", "-c", "SET jit = on"];
+                run(&folder, &[&words[..], &["--server-version", version]].concat(), "")
+            };
+            let ran = open("p.yaml");
+            assert!(ran.out.contains("unsupported_server_version"), "{}", ran.out);
+            let accepted = open("old.yaml");
+            assert_eq!(accepted.code, i32::from(version != "13"), "{}", accepted.out);
+        }
+        // Nothing is built in for it, and every newer form is a call.
+        let ran = check("old.yaml", &["--server-version", "13", "-c", "SELECT pg_catalog.now()"]);
+        assert!(ran.out.contains("unknown_functions:no_catalog"), "{}", ran.out);
+        let bad = run(&folder, &["policy", "lint", "bad.yaml"], "");
+        assert_eq!(bad.code, 2);
+        std::fs::write(folder.join("bad.yaml"), "accept_server_versions: [new]\nbare_names: all\n")
+            .unwrap();
+        let bad = run(&folder, &["policy", "lint", "bad.yaml"], "");
+        let said = format!("{}{}", bad.out, bad.err);
+        assert!(said.contains("`new` is no version") && said.contains("`all`"), "{said}");
+    }
+
+    #[test]
     fn one_denied_statement_denies_its_submission() {
         let folder = folder("several", &[("p.yaml", POLICY)]);
         let honest = check(&folder, &["-c", "SELECT 1; SELECT 2"], "");

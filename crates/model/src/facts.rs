@@ -395,6 +395,13 @@ impl SqlFacts {
                 one.relation.schemas = Schemas::Unknown;
             }
         }
+        facts.after_definitions()
+    }
+
+    /// What is left of these facts once something was defined: names may mean something else.
+    #[must_use]
+    pub fn after_definitions(&self) -> Self {
+        let mut facts = self.clone();
         if !facts.columns.is_unknown() {
             facts.columns = Fact::Unknown(Unknown::StaleCatalog);
         }

@@ -18,7 +18,7 @@ pub use facts::{
     SqlFacts, Unfiltered, Unknown, Volatility,
 };
 pub use principal::{Identity, Principal, Proof};
-pub use request::{Door, Request, Stage};
+pub use request::{Door, Request, SERVER_MAJORS, Stage};
 pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};
 pub use shape::{ColumnName, Equality, Heavy, Operand, Reference, RowLimit, Rows, Shape};
 pub use tenant::{TenantBound, TenantType, TenantUse};

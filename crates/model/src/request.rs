@@ -1,8 +1,14 @@
 //! One question to the policy.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Principal, SqlFacts};
+
+/// The major versions of PostgreSQL whose statements can be judged: their grammar and what is built
+/// into them are known.
+pub const SERVER_MAJORS: RangeInclusive<u16> = 14..=18;
 
 /// Where traffic enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,6 +47,8 @@ pub struct Request<'a> {
     pub door: Door,
     /// At which moment.
     pub stage: Stage,
+    /// Major version of the server that would run it, if it told.
+    pub server_major: Option<u16>,
     /// About what.
     pub facts: &'a SqlFacts,
 }

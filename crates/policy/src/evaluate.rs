@@ -334,6 +334,7 @@ pub(crate) fn forbidden(
     reasons: &mut Reasons,
 ) {
     let facts = request.facts;
+    server(policy, request, reasons);
     unparsable(policy, facts, reasons);
     functions(policy, request, reasons);
     blocked_tables(agent, facts, reasons);
@@ -368,6 +369,15 @@ fn detections(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
             reasons.add(reason.with_operation(facts.operation));
         }
     }
+}
+
+/// A server that may read the statement otherwise than it is judged. A connection has none yet.
+fn server(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
+    if request.stage == Stage::Startup || policy.servers.accept(request.server_major) {
+        return;
+    }
+    let version = request.server_major.map_or("not told".to_owned(), |major| major.to_string());
+    reasons.add(Reason::of(ReasonCode::UnsupportedServer).with_detail(&version));
 }
 
 fn unparsable(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
@@ -571,8 +581,15 @@ pub(crate) fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reaso
         Unknown::UnknownStatement => Reason::of(ReasonCode::UnrecognizedOperation),
         Unknown::OpaqueCode => opaque(fact, "opaque_code", facts),
         Unknown::NotConstant => opaque(fact, "not_constant", facts),
-        Unknown::NoCatalog => opaque(fact, "no_catalog", facts)
-            .with_hint("the operator has to give the door a catalog (catalog_dsn)".to_owned()),
+        Unknown::NoCatalog => opaque(fact, "no_catalog", facts).with_hint(
+            if fact == ReasonCode::UnknownFunctions {
+                "the operator has to give the door a catalog (catalog_dsn); without one, write \
+                 names with their schema: pg_catalog.lower(…), OPERATOR(pg_catalog.=)"
+            } else {
+                "the operator has to give the door a catalog (catalog_dsn)"
+            }
+            .to_owned(),
+        ),
         Unknown::NotInCatalog => opaque(fact, "not_in_catalog", facts).with_hint(
             "the database has no such table, column or function: correct the name".to_owned(),
         ),

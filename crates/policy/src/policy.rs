@@ -8,7 +8,7 @@ use model::{Principal, Request};
 use crate::agent::Agent;
 use crate::describe;
 use crate::detections::Detections;
-use crate::document::{self, Stance, Unidentified};
+use crate::document::{self, Servers, Stance, Unidentified};
 use crate::evaluate::{
     Reasons, admit, elements, forbidden, is_always_allowed, operations, relations,
 };
@@ -37,6 +37,8 @@ pub struct Policy {
     pub(crate) detections: Option<Detections>,
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) risk_threshold: Option<u32>,
+    trusts_bare_names: bool,
+    pub(crate) servers: Servers,
 }
 
 /// A policy, and what somebody should look at.
@@ -88,6 +90,8 @@ impl Policy {
             detections: document.detections,
             tenancy: document.tenancy,
             risk_threshold: document.risk_threshold,
+            trusts_bare_names: document.trusts_bare_names,
+            servers: document.servers,
         };
         Ok(Loaded { policy, warnings })
     }
@@ -171,6 +175,25 @@ impl Policy {
                 || agent.missions.is_some()
         };
         self.tenant_column().is_some() || admit(self, principal).agent.is_some_and(rests)
+    }
+
+    /// Whether a name without a schema is PostgreSQL's own where it has one of that name, as far as
+    /// no catalog says otherwise.
+    pub const fn trusts_bare_names(&self) -> bool {
+        self.trusts_bare_names
+    }
+
+    /// Whether a rule asks what names mean: of columns, calls, tenants, or personal data, or behind a view.
+    pub fn rests_on_names(&self) -> bool {
+        let asks = |agent: &Agent| {
+            !agent.columns.is_empty()
+                || !agent.functions.is_open()
+                || !agent.blocked_tables.is_empty()
+        };
+        self.tenant_column().is_some()
+            || self.detections.is_some()
+            || asks(&self.unidentified_agent)
+            || self.agents.values().any(asks)
     }
 
     /// What bounds this principal beside single operations, in lines for people.

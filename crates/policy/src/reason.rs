@@ -79,6 +79,9 @@ codes! {
     /// The agent is not listed in the policy.
     AgentNotInPolicy "agent_not_in_policy" "session_block" Abort
         "use an agent name that the policy lists, or ask for this one to be added";
+    /// The server's version is not one whose statements can be judged.
+    UnsupportedServer "unsupported_server_version" "session_block" Abort
+        "the operator has to use a supported version of PostgreSQL, or let the policy's `accept_server_versions` name this one";
     /// PostgreSQL's parser refuses the text.
     AstParseFailed "ast_parse_failed" "parse_error" Abort
         "correct the SQL syntax; one complete PostgreSQL statement is expected";

@@ -99,7 +99,13 @@ mod tests {
         let principal = Principal::unidentified();
         of(
             &policy,
-            &Request { principal: &principal, door: Door::Check, stage: Stage::Query, facts },
+            &Request {
+                principal: &principal,
+                door: Door::Check,
+                stage: Stage::Query,
+                server_major: Some(18),
+                facts,
+            },
         )
     }
 

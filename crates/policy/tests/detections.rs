@@ -25,7 +25,13 @@ mod tests {
     }
 
     fn ask(policy: &Policy, principal: &Principal, facts: &SqlFacts) -> Vec<String> {
-        let request = Request { principal, door: Door::Check, stage: Stage::Query, facts };
+        let request = Request {
+            principal,
+            door: Door::Check,
+            stage: Stage::Query,
+            server_major: Some(18),
+            facts,
+        };
         policy.evaluate(&request).reasons().iter().map(ToString::to_string).collect()
     }
 

@@ -311,7 +311,14 @@ fn settings_are_guarded_at_startup_too() {
     let one = policy("agents: {a: {profile: strict}}");
     let agent = who("agent:a");
     let ask_at = |stage, facts: &SqlFacts| {
-        one.evaluate(&Request { principal: &agent, door: Door::Pg, stage, facts }).is_allowed()
+        one.evaluate(&Request {
+            principal: &agent,
+            door: Door::Pg,
+            stage,
+            server_major: Some(18),
+            facts,
+        })
+        .is_allowed()
     };
     let harmless = set(SettingChange::Startup, "datestyle", "ISO");
     assert!(ask_at(Stage::Startup, &harmless), "a connection needs no SET permission");
@@ -369,8 +376,13 @@ fn the_explanation_has_thirteen_lines_and_agrees() {
     let page = policy(PAGE);
     let principal = who(CURSOR);
     let facts = reads(Operation::Select, &["users"]);
-    let request =
-        Request { principal: &principal, door: Door::Check, stage: Stage::Query, facts: &facts };
+    let request = Request {
+        principal: &principal,
+        door: Door::Check,
+        stage: Stage::Query,
+        server_major: Some(18),
+        facts: &facts,
+    };
     let explanation = page.explain(&request);
     assert_eq!(explanation.decision(), &page.evaluate(&request));
     let said: Vec<Said> = explanation.steps().iter().map(|step| step.said).collect();
@@ -390,4 +402,52 @@ fn the_explanation_has_thirteen_lines_and_agrees() {
     let request = Request { facts: &nothing, ..request };
     let explanation = page.explain(&request);
     assert!(explanation.decision().is_allowed() && explanation.steps().len() == 13);
+}
+
+#[test]
+fn a_server_that_nobody_knows_is_refused_whatever_else_is_permitted() {
+    let open = "agents: {a: {}}\n";
+    let agent = who("agent:a");
+    let select = SqlFacts::of(Operation::Select);
+    let ask_of = |text: &str, server_major, stage, facts: &SqlFacts| {
+        let request = Request { principal: &agent, door: Door::Pg, stage, server_major, facts };
+        let decision = policy(text).evaluate(&request);
+        let reasons = decision.reasons().iter();
+        reasons.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    for major in 14..=18 {
+        assert_eq!(ask_of(open, Some(major), Stage::Query, &select), "");
+    }
+    for (major, told) in [(Some(13), "13"), (Some(19), "19"), (None, "not told")] {
+        let denied = ask_of(open, major, Stage::Query, &select);
+        assert_eq!(denied, format!("unsupported_server_version:{told}"));
+        assert_eq!(ask_of(TRANSPARENT, major, Stage::Execute, &select), denied);
+        let any = format!("accept_server_versions: [any]\n{open}");
+        assert_eq!(ask_of(&any, major, Stage::Query, &select), "");
+        // A connection has no server yet.
+        assert_eq!(ask_of(open, major, Stage::Startup, &select), "");
+    }
+    let old = format!("accept_server_versions: [13]\n{open}");
+    assert_eq!(ask_of(&old, Some(13), Stage::Query, &select), "");
+    assert_ne!(ask_of(&old, None, Stage::Query, &select), "");
+    let mut commit = SqlFacts::of(Operation::Transaction);
+    commit.transaction = Some(TransactionStep::Commit);
+    assert_eq!(ask_of(open, None, Stage::Query, &commit), "", "nobody is locked in");
+}
+
+#[test]
+fn names_are_looked_up_where_a_rule_asks_for_them() {
+    for (text, asks) in [
+        ("agents: {a: {profile: strict}}", false),
+        ("agents: {a: {columns: {t: [x]}}}", true),
+        ("agents: {a: {functions: [lower]}}", true),
+        ("agents: {a: {}, b: {blocked_tables: [t]}}", true),
+        ("unidentified: {policy: allow, blocked_tables: [t]}", true),
+        ("tenancy: {column: tenant_id}", true),
+        ("detections: {pii_column_guard: {enabled: true}}", true),
+    ] {
+        assert_eq!(policy(text).rests_on_names(), asks, "{text}");
+    }
+    assert!(policy("bare_names: built_in").trusts_bare_names());
+    assert!(!policy("bare_names: unknown").trusts_bare_names());
 }

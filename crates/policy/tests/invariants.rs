@@ -476,13 +476,16 @@ proptest! {
     #[test]
     fn unknown_never_allows(
         parts in parts(), who in principal(), facts in facts(), stage in select(STAGES),
-        why in select(CAUSES),
+        why in select(CAUSES), server in select(&[None, Some(13), Some(14), Some(18), Some(19)][..]),
+        accepted in select(&["", "accept_server_versions: [13]\n", "accept_server_versions: [any]\n"][..]),
     ) {
-        let policy = parts.policy();
-        let ask = |facts: &SqlFacts| {
-            policy.evaluate(&Request { principal: &who, door: Door::Pg, stage, facts }).outcome()
+        let policy = policy(&format!("{accepted}{}", parts.text()));
+        let ask_of = |server_major, facts: &SqlFacts| {
+            policy.evaluate(&Request { principal: &who, door: Door::Pg, stage, server_major, facts }).outcome()
         };
+        let ask = |facts: &SqlFacts| ask_of(server, facts);
         if ask(&facts) != Outcome::Allow {
+            prop_assert_ne!(ask_of(None, &facts), Outcome::Allow, "{:?} {:?}", server, facts);
             for less in blurred(&facts, why) {
                 prop_assert_ne!(ask(&less), Outcome::Allow, "{:?}\nbut\n{:?}", facts, less);
             }
@@ -558,7 +561,7 @@ proptest! {
         let fault = policy::Decision::fault(*policy.digest(), Fault::Internal);
         prop_assert_eq!(fault.outcome(), Outcome::Deny);
         // Nor does observing: the decision is the same in either mode.
-        let request = Request { principal: &who, door: Door::Pg, stage: Stage::Query, facts: &facts };
+        let request = Request { principal: &who, door: Door::Pg, stage: Stage::Query, server_major: Some(18), facts: &facts };
         let explanation = policy.explain(&request);
         prop_assert_eq!(explanation.decision(), &policy.evaluate(&request));
     }

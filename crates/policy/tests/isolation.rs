@@ -110,7 +110,13 @@ fn a_parameter_waits_for_bind() {
     let facts = select(&["orders"], &[(&[0], Operand::Parameter(1))]);
     let principal = agent();
     let at = |stage| {
-        let request = Request { principal: &principal, door: Door::Pg, stage, facts: &facts };
+        let request = Request {
+            principal: &principal,
+            door: Door::Pg,
+            stage,
+            server_major: Some(18),
+            facts: &facts,
+        };
         policy.evaluate(&request).is_allowed()
     };
     assert!(at(Stage::Parse));

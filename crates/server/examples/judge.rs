@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let snapshot: Snapshot = serde_json::from_str(&std::fs::read_to_string(catalog)?)?;
     let catalog = Catalog::from_snapshot(snapshot)?;
+    let server_major = catalog.major();
     let text = std::fs::read_to_string(policy)?;
     let policy = Policy::load(policy, &text).map_err(|found| found.to_string())?.policy;
     let (_, sql) = STATEMENTS.iter().find(|(known, _)| known == name).ok_or("no such statement")?;
@@ -46,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         tenant_column: policy.tenant_column(),
         timeline: None,
         role: None,
+        server_major: Some(server_major),
     };
     let principal = Principal::asserted("agent:bench");
     let mut allowed = 0_u32;
@@ -58,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 principal: &principal,
                 door: Door::Pg,
                 stage: Stage::Query,
+                server_major: Some(server_major),
                 facts: &facts,
             };
             let decision = policy.evaluate(&request);

@@ -57,6 +57,7 @@ pub(crate) struct Analysed<'a> {
     others: Vec<Arc<SqlFacts>>,
     received: Instant,
     submitted: Option<&'a [u8]>,
+    server_major: Option<u16>,
 }
 
 impl<'a> Analysed<'a> {
@@ -70,7 +71,13 @@ impl<'a> Analysed<'a> {
             others: Vec::new(),
             received: Instant::now(),
             submitted: None,
+            server_major: None,
         }
+    }
+
+    /// For a server of this major version; until then it is not told.
+    pub(crate) fn for_server(self, server_major: Option<u16>) -> Self {
+        Self { server_major, ..self }
     }
 
     /// When its last byte was here: the latency in its record counts from then.
@@ -94,7 +101,16 @@ impl<'a> Analysed<'a> {
         let first =
             facts.next().unwrap_or_else(|| Arc::new(SqlFacts::unknown(Unknown::UnknownStatement)));
         let received = Instant::now();
-        Self { bytes, text, stage, first, others: facts.collect(), received, submitted: None }
+        Self {
+            bytes,
+            text,
+            stage,
+            first,
+            others: facts.collect(),
+            received,
+            submitted: None,
+            server_major: None,
+        }
     }
 
     /// Everything that the submission does, for its record.
@@ -301,9 +317,16 @@ impl Gate {
         batch: &mut Batch,
     ) -> Ruling {
         let in_force = self.policy.load_full();
-        let mut decision = self.evaluate(&in_force, who, analysed.stage, &analysed.first);
+        let request = |facts| Request {
+            principal: who,
+            door: Door::Pg,
+            stage: analysed.stage,
+            server_major: analysed.server_major,
+            facts,
+        };
+        let mut decision = self.evaluate(&in_force, &request(&analysed.first));
         for facts in &analysed.others {
-            let next = self.evaluate(&in_force, who, analysed.stage, facts);
+            let next = self.evaluate(&in_force, &request(facts));
             decision = both(decision, next);
         }
         let observed = self.observes(&in_force, who);
@@ -352,7 +375,8 @@ impl Gate {
         }
         let mut duty = None;
         for facts in facts {
-            let request = Request { principal: who, door: Door::Pg, stage, facts };
+            let server_major = context.server_major;
+            let request = Request { principal: who, door: Door::Pg, stage, server_major, facts };
             let decision = policy.evaluate(&request);
             if !decision.is_allowed() {
                 duty = Some(policy.constrain(&request, &decision)?);
@@ -394,18 +418,12 @@ impl Gate {
         });
     }
 
-    fn evaluate(
-        &self,
-        in_force: &InForce,
-        who: &Principal,
-        stage: Stage,
-        facts: &SqlFacts,
-    ) -> Decision {
+    fn evaluate(&self, in_force: &InForce, request: &Request<'_>) -> Decision {
         // A ledger that cannot record cannot allow either.
         if self.ledger.health() != audit::Health::Sound {
             return Decision::fault(*in_force.policy.digest(), Fault::Unaudited);
         }
-        in_force.policy.evaluate(&Request { principal: who, door: Door::Pg, stage, facts })
+        in_force.policy.evaluate(request)
     }
 
     /// Records a batch; its bytes may leave once the [`Clearing`] is ready.

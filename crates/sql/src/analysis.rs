@@ -10,7 +10,7 @@ use std::sync::Arc;
 use model::{Operation, SettingChange, SqlFacts, Unknown};
 
 use crate::catalog::Catalog;
-use crate::context::{Context, Encoding, Known, SearchPaths};
+use crate::context::{BareNames, Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
 use crate::timeline::{Extent, Step, Timeline};
 use crate::walk::{self, Environment};
@@ -272,6 +272,8 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         Err(message) => return Analysis::failed(text, message),
     };
     let nodes_left = Cell::new(limits::MAX_NODES);
+    // Looking up what is built in takes nothing from what has to be looked at.
+    let steps_left = Cell::new(limits::MAX_NODES);
     let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();
     let mut paths = Ahead::new(*context);
     let mut statements = Vec::new();
@@ -283,7 +285,8 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         let mut found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
         let places = std::mem::take(&mut found.places);
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
-        let mut statement = resolved(root, found, &names, &paths.context(), &nodes_left);
+        let left = (&nodes_left, &steps_left);
+        let mut statement = resolved(root, found, &names, &paths.context(), left);
         let form =
             canonical_form((text, range.clone()), (root, places), &statement, &paths.context());
         statement.facts.digest = form.as_deref().map(canonical::digest);
@@ -293,6 +296,10 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         {
             paths.take(&step);
             statement.effects.push(Effect::Own(step));
+        }
+        if matches!(context.catalog, Known::BuiltIn(_)) && statement.facts.may_define() {
+            paths.stale = true;
+            outdate(&mut names);
         }
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
@@ -333,7 +340,7 @@ fn resolved(
     mut found: Findings,
     names: &HashMap<NameRef, Arc<SqlFacts>>,
     context: &Context<'_>,
-    nodes_left: &Cell<usize>,
+    (nodes_left, steps_left): (&Cell<usize>, &Cell<usize>),
 ) -> Statement {
     let mut references = std::mem::take(&mut found.references);
     let mut effects = std::mem::take(&mut found.effects);
@@ -343,7 +350,8 @@ fn resolved(
     let mut facts = found.into_facts(operation, ops::transaction_step(root));
     let hidden = shape::Hidden { texts: &texts, named: &named };
     facts.shape = shape::of(&facts, root, hidden, context, nodes_left);
-    catalogued::complete(&mut facts, root, &texts, context, nodes_left);
+    let left = if matches!(context.catalog, Known::BuiltIn(_)) { steps_left } else { nodes_left };
+    catalogued::complete(&mut facts, root, &texts, context, left);
     hand_on(&mut effects, &facts);
     references.sort_unstable();
     references.dedup();
@@ -399,7 +407,7 @@ impl<'c> Ahead<'c> {
     fn look(&mut self) {
         self.seen = match self.given.catalog {
             Known::Catalog(catalog) => Some(catalog.seen_by(self.given.role, &self.timeline)),
-            Known::Nothing | Known::Stale => None,
+            Known::Nothing | Known::BuiltIn(_) | Known::Stale => None,
         };
     }
 
@@ -428,6 +436,8 @@ impl<'c> Ahead<'c> {
         };
         let catalog = match (self.given.catalog, &self.seen) {
             (Known::Nothing, _) => Known::Nothing,
+            (Known::BuiltIn(_), _) if self.stale => Known::BuiltIn(BareNames::Redefined),
+            (Known::BuiltIn(bare), _) => Known::BuiltIn(bare),
             (Known::Catalog(_), Some(seen)) if !self.stale => Known::Catalog(seen),
             (Known::Catalog(_) | Known::Stale, _) => Known::Stale,
         };
@@ -477,6 +487,15 @@ fn widen(names: &mut HashMap<NameRef, Arc<SqlFacts>>) {
     for (name, facts) in names {
         if name.kind == NameKind::Statement {
             *facts = Arc::new(facts.under_another_path());
+        }
+    }
+}
+
+/// What was prepared before a definition may be planned again after it; an open cursor is not.
+fn outdate(names: &mut HashMap<NameRef, Arc<SqlFacts>>) {
+    for (name, facts) in names {
+        if name.kind == NameKind::Statement {
+            *facts = Arc::new(facts.after_definitions());
         }
     }
 }

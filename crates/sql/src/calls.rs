@@ -4,10 +4,11 @@
 //! Invariant: where such a call's deciding argument is not a constant, the facts it would decide
 //! are unknown. The schema before a name is ignored: a namesake elsewhere is treated alike.
 
-use model::{Access, RelationUse, SettingChange, SettingUse, SettingValue, Unknown};
+use model::{Access, FunctionUse, RelationUse, SettingChange, SettingUse, SettingValue, Unknown};
 
 use crate::analysis::{Effect, NameKind, NameRef, NewSearchPath};
 use crate::literal::{self, Literal};
+use crate::newer::{self, Older};
 use crate::options::parse_search_path;
 use crate::parse::{ConstValue, Node, nodes};
 use crate::resolve::Qualified;
@@ -187,6 +188,11 @@ impl<'a> Walk<'a, '_> {
             return;
         };
         self.found.functions.add(written.function());
+        if let Some(Older::Call(name)) = newer::form(Node::FuncCall(call))
+            .and_then(|newer| newer.read_by(self.environment.context.server_major))
+        {
+            self.found.functions.add(FunctionUse { schema: None, name: name.to_owned() });
+        }
         match meaning(written.name) {
             Meaning::Plain => {}
             Meaning::Runs(slot) => self.runs(argument(call, slot)),

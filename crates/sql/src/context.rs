@@ -23,11 +23,26 @@ pub enum Encoding {
     Unknown,
 }
 
+/// What a name without a schema may stand for, where nobody asked a catalog.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BareNames {
+    /// Whatever the schemas of the search path may hold.
+    #[default]
+    Any,
+    /// The policy says that these hold nothing by PostgreSQL's own names, and no cast, operator or
+    /// computed column that a statement could reach without calling it by name.
+    BuiltIn,
+    /// Definitions have been made: anything at all, of a type, too.
+    Redefined,
+}
+
 /// What is known of the database's catalog.
 #[derive(Debug, Clone, Copy)]
 pub enum Known<'a> {
-    /// Nobody asked: names are all there is.
+    /// Nobody asked, and nobody wants to know what names mean.
     Nothing,
+    /// Nobody asked: what every PostgreSQL of the server's version has is all that is known.
+    BuiltIn(BareNames),
     /// It was asked for, and what there is cannot be relied on.
     Stale,
     /// This exists, for everybody.
@@ -51,4 +66,6 @@ pub struct Context<'a> {
     pub timeline: Option<&'a Timeline>,
     /// The column that says whose a row is, if the policy isolates tenants.
     pub tenant_column: Option<&'a str>,
+    /// The server's major version, if it told.
+    pub server_major: Option<u16>,
 }

@@ -2,7 +2,7 @@
 //!
 //! What is here: [`analyze`], which turns any bytes into statements with their [`model::SqlFacts`],
 //! and the readings of session text that belong to it (`options`, `search_path`). What is not:
-//! policy, the wire, catalogs, clocks, I/O.
+//! policy, the wire, clocks, I/O.
 //!
 //! Invariants: `analysis_is_total` (any bytes give an analysis of at least one statement, and what
 //! could not be established is unknown); `one_reader` (what is parsed is the text as given, never an
@@ -22,6 +22,7 @@ pub mod limits;
 mod literal;
 mod mistake;
 mod names;
+mod newer;
 mod ops;
 mod options;
 mod parse;
@@ -45,7 +46,7 @@ mod walk;
 pub use analysis::{
     Analysis, Discarded, Effect, NameKind, NameRef, NewSearchPath, ParseFailure, Statement, analyze,
 };
-pub use context::{Context, Encoding, Known, SearchPaths};
+pub use context::{BareNames, Context, Encoding, Known, SearchPaths};
 pub use options::{parse_search_path, split_options, startup_settings};
 pub use rewrite::{Constraint, constrain};
 pub use timeline::{Extent, Ready, Step, Timeline};

@@ -6,6 +6,7 @@ use model::{Access, FunctionUse, Unknown};
 
 use crate::analysis::{NameKind, NameRef};
 use crate::literal;
+use crate::newer::{self, Older};
 use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, function_in_text, strings, type_names};
 use crate::value::{Value, evaluate};
@@ -222,23 +223,19 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Grammar forms that are calls, or that an older server reads as calls of the same name.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other nodes call nothing")]
     fn grammar_call(&mut self, node: Node<'a>) {
-        let name = match node {
-            Node::SQLValueFunction(function) => value_function(function.op),
-            Node::MergeSupportFunc(_) => "merge_action",
-            Node::JsonFuncExpr(function) => json_function(function.op),
-            Node::JsonParseExpr(_) => "json",
-            Node::JsonScalarExpr(_) => "json_scalar",
-            Node::JsonSerializeExpr(_) => "json_serialize",
-            Node::JsonObjectConstructor(_) => "json_object",
-            Node::JsonArrayConstructor(_) | Node::JsonArrayQueryConstructor(_) => "json_array",
-            Node::JsonObjectAgg(_) => "json_objectagg",
-            Node::JsonArrayAgg(_) => "json_arrayagg",
-            Node::JsonTable(_) => "json_table",
-            _ => return,
+        let name = if let Node::SQLValueFunction(function) = node {
+            Some(value_function(function.op))
+        } else {
+            // A list of blocked names means the form, too, whichever server reads it.
+            newer::form(node).and_then(|newer| match newer.older {
+                Older::Call(name) => Some(name),
+                Older::Column(_) => None,
+            })
         };
-        self.found.functions.add(FunctionUse { schema: None, name: name.to_owned() });
+        if let Some(name) = name {
+            self.found.functions.add(FunctionUse { schema: None, name: name.to_owned() });
+        }
     }
 }
 
@@ -263,15 +260,5 @@ fn value_function(op: raw::SQLValueFunctionOp::Type) -> &'static str {
         Op::SVFOP_CURRENT_CATALOG => "current_catalog",
         Op::SVFOP_CURRENT_SCHEMA => "current_schema",
         _ => "unknown_value_function",
-    }
-}
-
-fn json_function(op: raw::JsonExprOp::Type) -> &'static str {
-    use raw::JsonExprOp as Op;
-    match op {
-        Op::JSON_EXISTS_OP => "json_exists",
-        Op::JSON_QUERY_OP => "json_query",
-        Op::JSON_VALUE_OP => "json_value",
-        _ => "json_table",
     }
 }

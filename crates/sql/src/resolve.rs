@@ -4,7 +4,7 @@
 
 use model::{FunctionUse, RelationName, Schemas};
 
-use crate::builtin::{self, Presence};
+use crate::catalog::builtin::{Presence, presence};
 use crate::context::{Context, SearchPaths};
 use crate::options::identifiers;
 use crate::parse::{Node, NodeList, nodes};
@@ -50,7 +50,7 @@ pub(crate) fn type_names(name: &nodes::TypeName) -> Vec<&str> {
 pub(crate) fn relation(written: Qualified<'_>, context: &Context<'_>) -> RelationName {
     let schemas = match written.schema {
         Some(schema) => Schemas::Named(schema.to_owned()),
-        None => unqualified(written.name, context.search_paths),
+        None => unqualified(written.name, context),
     };
     RelationName { schemas, name: written.name.to_owned() }
 }
@@ -73,9 +73,9 @@ pub(crate) fn function_in_text(text: &str) -> Option<FunctionUse> {
     Qualified::of(&parts).map(Qualified::function)
 }
 
-fn unqualified(name: &str, paths: SearchPaths<'_>) -> Schemas {
-    let presence = builtin::presence(name);
-    match (paths, presence) {
+fn unqualified(name: &str, context: &Context<'_>) -> Schemas {
+    let presence = presence(name, context.server_major);
+    match (context.search_paths, presence) {
         // An unknown path may name another schema before `pg_catalog`.
         (SearchPaths::Unknown, Presence::Always | Presence::Sometimes | Presence::Never) => {
             Schemas::Unknown

@@ -20,7 +20,8 @@ impl<'t> Seen<'t> {
     pub(crate) fn of(var: &'t nodes::RangeVar, context: &Context<'t>) -> Self {
         let stored = match (context.catalog, context.search_paths) {
             (Known::Catalog(catalog), SearchPaths::Possible(paths)) => stored(var, catalog, paths),
-            (Known::Nothing | Known::Stale, _) | (Known::Catalog(_), SearchPaths::Unknown) => None,
+            (Known::Nothing | Known::BuiltIn(_) | Known::Stale, _)
+            | (Known::Catalog(_), SearchPaths::Unknown) => None,
         };
         Self { var, stored }
     }

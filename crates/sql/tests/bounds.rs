@@ -245,6 +245,7 @@ mod tests {
                         standard_conforming_strings: true,
                         catalog: known,
                         tenant_column: Some("tenant_id"),
+                        server_major: Some(18),
                         timeline: None,
                         role: None,
                     };

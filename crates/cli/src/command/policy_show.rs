@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use model::{Door, Fact, Operation, Principal, Proof, Request, SqlFacts, Stage, TransactionStep};
+use model::{
+    Door, Fact, Operation, Principal, Proof, Request, SERVER_MAJORS, SqlFacts, Stage,
+    TransactionStep,
+};
 use policy::{Mode, Policy};
 
 use super::Answer;
@@ -84,5 +87,11 @@ fn ask(policy: &Policy, principal: &Principal) -> BTreeMap<Option<String>, Vec<&
 }
 
 fn decide(policy: &Policy, principal: &Principal, facts: &SqlFacts) -> policy::Decision {
-    policy.evaluate(&Request { principal, door: Door::Check, stage: Stage::Query, facts })
+    policy.evaluate(&Request {
+        principal,
+        door: Door::Check,
+        stage: Stage::Query,
+        server_major: Some(*SERVER_MAJORS.end()),
+        facts,
+    })
 }

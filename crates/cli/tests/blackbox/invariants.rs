@@ -187,6 +187,7 @@ fn one_reader() {
             tenant_column: None,
             timeline: None,
             role: None,
+            server_major: Some(18),
         };
         let read = sql::analyze(sql.as_bytes(), &context);
         let lexical = ["22P02", "22025", "42704", "22021"].contains(&code.as_str());

@@ -39,3 +39,5 @@ mod strict;
 mod tenants;
 #[cfg(test)]
 mod twins;
+#[cfg(test)]
+mod versions;

@@ -125,6 +125,7 @@ fn facts(catalog: &Catalog, statement: &str) -> SqlFacts {
         tenant_column: None,
         timeline: None,
         role: None,
+        server_major: Some(catalog.major()),
     };
     let analysis = sql::analyze(statement.as_bytes(), &context);
     if let Some(failure) = analysis.error() {

@@ -183,6 +183,7 @@ fn judge(catalog: &Catalog, policy: &Policy, text: &str) -> Result<(), Denial> {
         tenant_column: Some("id"),
         timeline: None,
         role: Some("eve"),
+        server_major: Some(catalog.major()),
     };
     let principal = Principal::asserted("agent:eve:mission:m");
     let analysis = sql::analyze(text.as_bytes(), &context);
@@ -192,6 +193,7 @@ fn judge(catalog: &Catalog, policy: &Policy, text: &str) -> Result<(), Denial> {
             principal: &principal,
             door: Door::Check,
             stage: Stage::Query,
+            server_major: Some(catalog.major()),
             facts: &facts,
         };
         let decision = policy.evaluate(&request);

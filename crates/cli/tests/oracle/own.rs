@@ -178,6 +178,7 @@ impl Session {
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
             catalog: if self.unfollowed { Known::Stale } else { known },
+            server_major: Some(self.catalog.major()),
             timeline: Some(&self.timeline),
             role: None,
             tenant_column: None,

@@ -9,6 +9,7 @@ mod lists;
 mod profiles;
 mod read;
 mod report;
+mod servers;
 mod tenancy;
 mod tree;
 
@@ -27,6 +28,7 @@ use crate::table::TableSet;
 use crate::tenancy::Tenancy;
 
 pub(crate) use self::agents::Unidentified;
+pub(crate) use self::servers::Servers;
 
 const KEYS: &[&str] = &[
     "version",
@@ -42,6 +44,8 @@ const KEYS: &[&str] = &[
     "detections",
     "tenancy",
     "risk",
+    "bare_names",
+    "accept_server_versions",
 ];
 const LATER: &[&str] =
     &["default_action", "identity", "session", "tools", "rego", "approvals", "apa"];
@@ -74,6 +78,9 @@ pub(crate) struct Document {
     pub(crate) detections: Option<Detections>,
     pub(crate) tenancy: Option<Tenancy>,
     pub(crate) risk_threshold: Option<u32>,
+    /// Bare names are PostgreSQL's own where it has them.
+    pub(crate) trusts_bare_names: bool,
+    pub(crate) servers: Servers,
 }
 
 /// Reads `text`; `file` names it in findings. `Ok` holds the warnings.
@@ -119,6 +126,8 @@ fn read_document(top: &Entries, read: &mut Reader<'_>, report: &mut Report<'_>) 
         detections: detections::read(node("detections"), read, report),
         tenancy: node("tenancy").map(|node| tenancy::read(node, report)),
         risk_threshold: detections::risk(node("risk"), report),
+        trusts_bare_names: servers::bare_names(top, report),
+        servers: servers::read(top, report),
     };
     warn(top, &document, report);
     document
@@ -157,6 +166,17 @@ fn warn(top: &Entries, document: &Document, report: &mut Report<'_>) {
             allows(document.unparsable),
             "unparsable",
             "grants text that cannot be read, as far as nothing else forbids the unknown",
+        ),
+        (
+            document.trusts_bare_names,
+            "bare_names",
+            "takes names without a schema for PostgreSQL's own: nothing else on agents' search paths \
+             may answer to them",
+        ),
+        (
+            !document.servers.is_empty(),
+            "accept_server_versions",
+            "accepts servers that may read a statement otherwise than it is judged",
         ),
     ];
     for (applies, key, message) in findings {

@@ -14,5 +14,11 @@ pub(crate) fn policy(text: &str) -> Policy {
 
 /// The answer at the PostgreSQL door.
 pub(crate) fn ask(policy: &Policy, principal: &Principal, facts: &SqlFacts) -> Decision {
-    policy.evaluate(&Request { principal, door: Door::Pg, stage: Stage::Query, facts })
+    policy.evaluate(&Request {
+        principal,
+        door: Door::Pg,
+        stage: Stage::Query,
+        server_major: Some(18),
+        facts,
+    })
 }

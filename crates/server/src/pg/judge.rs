@@ -214,7 +214,7 @@ impl Judge {
             return Ok(Taken::Wait);
         }
         self.reading.look_up(self.shared.catalog.as_ref(), self.protocol.group());
-        self.reading.isolate(self.shared.gate.in_force().policy.tenant_column());
+        self.reading.follow(&self.shared.gate.in_force().policy);
         self.received = Instant::now();
         // Known by its header alone: a body of up to 1 GiB is not waited for.
         if header.tag == ClientTag::Password {
@@ -369,7 +369,8 @@ impl Judge {
         let works = facts.iter().any(|facts| !facts.empty && facts.transaction.is_none());
         let analysed = Analysed::several(frame, text, stage, facts)
             .received(self.received)
-            .submitted(submitted);
+            .submitted(submitted)
+            .for_server(self.reading.server_major());
         let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
         match ruling {
             Ruling::Forward => {

@@ -150,6 +150,7 @@ mod tests {
             timeline: Some(timeline),
             role: None,
             tenant_column: None,
+            server_major: None,
         };
         let analysis = sql::analyze(sql.as_bytes(), &context);
         analysis

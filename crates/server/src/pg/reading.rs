@@ -12,6 +12,8 @@ use pgwire::{Completed, Status};
 use sql::{Extent, Step};
 
 use super::ours::Ours;
+use policy::Policy;
+
 use crate::catalog::live::{Live, Loaded};
 use crate::limits::{MAX_OWN_GENERATIONS, MAX_SEARCH_PATHS};
 
@@ -28,6 +30,10 @@ pub(crate) struct Reading {
     catalog: Seen,
     /// Of the policy in force.
     tenant_column: Option<Box<str>>,
+    /// Of the policy in force, too: what they stand for without a catalog, if a rule asks.
+    bare_names: Option<sql::BareNames>,
+    server: Server,
+    defined: Defined,
     /// Relations that nobody else sees.
     ours: Ours,
     uncommitted: Uncommitted,
@@ -43,6 +49,24 @@ enum Seen {
     Stale,
     /// This one.
     Loaded(Arc<Loaded>),
+}
+
+/// What the server says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Server {
+    /// Nothing yet.
+    Untold,
+    /// Of this major version.
+    Major(u16),
+    /// Now one thing, now another, or nothing that can be read.
+    Unknown,
+}
+
+/// What the session has defined; without a catalog nobody knows more of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defined {
+    Nothing,
+    Something,
 }
 
 /// Who says where temporary relations stand on a path.
@@ -77,6 +101,9 @@ impl Reading {
             conforming: true,
             catalog: Seen::Off,
             tenant_column: None,
+            bare_names: None,
+            server: Server::Untold,
+            defined: Defined::Nothing,
             ours: Ours::default(),
             uncommitted: Uncommitted::default(),
             epoch: 0,
@@ -113,14 +140,33 @@ impl Reading {
             encoding: self.encoding,
             standard_conforming_strings: self.conforming,
             catalog: match &self.catalog {
-                Seen::Off => sql::Known::Nothing,
+                Seen::Off => match self.bare_names {
+                    None => sql::Known::Nothing,
+                    Some(_) if self.defined == Defined::Something => {
+                        sql::Known::BuiltIn(sql::BareNames::Redefined)
+                    }
+                    Some(bare) => sql::Known::BuiltIn(bare),
+                },
                 _ if self.uncommitted.unfollowed => sql::Known::Stale,
                 Seen::Stale => sql::Known::Stale,
+                // A catalog of another version is not of this server.
+                Seen::Loaded(loaded) if Some(loaded.catalog.major()) != self.server_major() => {
+                    sql::Known::Stale
+                }
                 Seen::Loaded(loaded) => sql::Known::Catalog(&loaded.catalog),
             },
             timeline: Some(self.ours.timeline()),
             role: Some(&self.user),
             tenant_column: self.tenant_column.as_deref(),
+            server_major: self.server_major(),
+        }
+    }
+
+    /// The server's major version, if it told one.
+    pub(crate) const fn server_major(&self) -> Option<u16> {
+        match self.server {
+            Server::Major(major) => Some(major),
+            Server::Untold | Server::Unknown => None,
         }
     }
 
@@ -173,10 +219,20 @@ impl Reading {
         }
     }
 
-    /// The tenant's column under the policy of the moment.
-    pub(crate) fn isolate(&mut self, column: Option<&str>) {
+    /// What the policy of the moment says of columns and names.
+    pub(crate) fn follow(&mut self, policy: &Policy) {
+        let column = policy.tenant_column();
         if self.tenant_column.as_deref() != column {
             self.tenant_column = column.map(Into::into);
+            self.epoch += 1;
+        }
+        let bare_names = match (policy.rests_on_names(), policy.trusts_bare_names()) {
+            (false, _) => None,
+            (true, true) => Some(sql::BareNames::BuiltIn),
+            (true, false) => Some(sql::BareNames::Any),
+        };
+        if self.bare_names != bare_names {
+            self.bare_names = bare_names;
             self.epoch += 1;
         }
     }
@@ -211,6 +267,14 @@ impl Reading {
                 self.epoch += 1;
                 true
             }
+        }
+    }
+
+    /// A statement is about to run, without a catalog: whether what names mean is known no longer.
+    pub(crate) fn on_unseen_definitions(&mut self, facts: &SqlFacts) {
+        if self.defined == Defined::Nothing && facts.may_define() {
+            self.defined = Defined::Something;
+            self.epoch += 1;
         }
     }
 
@@ -336,6 +400,18 @@ impl Reading {
                     self.epoch += 1;
                 }
             }
+            b"server_version" => {
+                let told = major(value).map_or(Server::Unknown, Server::Major);
+                let now = match self.server {
+                    Server::Untold => told,
+                    before if before == told => before,
+                    Server::Major(_) | Server::Unknown => Server::Unknown,
+                };
+                if self.server != now {
+                    self.server = now;
+                    self.epoch += 1;
+                }
+            }
             b"standard_conforming_strings" if value != b"on" => {
                 self.conforming = false;
                 self.epoch += 1;
@@ -343,6 +419,12 @@ impl Reading {
             _ => {}
         }
     }
+}
+
+/// The major version in `18.4`, `15.20 (Debian …)` or `19devel`.
+fn major(version: &[u8]) -> Option<u16> {
+    let digits = version.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(version.get(..digits)?).ok()?.parse().ok()
 }
 
 fn is_utf8(value: &SettingValue) -> bool {
@@ -399,6 +481,23 @@ mod tests {
         assert_eq!(reading.paths.len(), 2);
         reading.on_search_path(&sql::NewSearchPath::Unknown);
         assert!(!reading.paths_known);
+    }
+
+    #[test]
+    fn a_server_says_once_which_version_it_is() {
+        assert_eq!(major(b"15.20 (Debian 15.20-1.pgdg120+1)"), Some(15));
+        assert_eq!(major(b"19devel"), Some(19));
+        assert_eq!(major(b"9.6.24"), Some(9));
+        assert_eq!((major(b""), major(b"x"), major(b"99999999")), (None, None, None));
+        let mut reading = Reading::new("alice", None);
+        assert_eq!(reading.server_major(), None);
+        reading.on_parameter_status(b"server_version", b"15.20");
+        reading.on_parameter_status(b"server_version", b"15.21");
+        assert_eq!(reading.server_major(), Some(15));
+        reading.on_parameter_status(b"server_version", b"16.1");
+        assert_eq!(reading.server_major(), None);
+        reading.on_parameter_status(b"server_version", b"15.20");
+        assert_eq!(reading.server_major(), None);
     }
 
     #[test]

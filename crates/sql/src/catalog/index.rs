@@ -194,6 +194,11 @@ impl Catalog {
         self.index.snapshot.server_version
     }
 
+    /// The server's major version.
+    pub fn major(&self) -> u16 {
+        u16::try_from(self.snapshot().server_version / 10_000).unwrap_or_default()
+    }
+
     /// Whether there is such a schema.
     pub fn has_schema(&self, name: &str) -> bool {
         self.index.schemas.contains(name)

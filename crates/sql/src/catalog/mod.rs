@@ -1,15 +1,17 @@
 //! What exists in a database, as its catalogs said at one moment.
 //!
 //! What is here: the snapshot as it is stored ([`Snapshot`]), an immutable index over it
-//! ([`Catalog`]), and what one session has made that others do not see ([`Own`]). What is not: how it
-//! is loaded, and how old it may be.
+//! ([`Catalog`]), what one session has made that others do not see ([`Own`]), and the catalogs of
+//! untouched servers ([`built_in`]). What is not: how one is loaded, and how old it may be.
 //!
 //! Source: PostgreSQL documentation, "System Catalogs".
 
+pub(crate) mod builtin;
 mod index;
 mod own;
 mod snapshot;
 
+pub use builtin::built_in;
 pub use index::{Catalog, CatalogError};
 pub use own::Own;
 pub(crate) use own::{NewColumn, NewRelation};

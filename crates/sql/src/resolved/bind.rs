@@ -8,14 +8,16 @@ use model::{
     TenantUse, Unknown, Volatility,
 };
 
+use super::certain::Certainty;
 use super::tenancy::shows;
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
 use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY};
-use crate::context::{Context, Known, SearchPaths};
+use crate::context::{BareNames, Context, Known, SearchPaths};
 use crate::limits;
 use crate::parse::{self, Node};
 
-/// Completes `facts` of the statement `root`, which also runs `texts`, with what the catalog says.
+/// Completes `facts` of the statement `root`, which also runs `texts`, with what the catalog says, or
+/// what every PostgreSQL of the version has.
 pub(crate) fn complete(
     facts: &mut SqlFacts,
     root: Node<'_>,
@@ -23,39 +25,71 @@ pub(crate) fn complete(
     context: &Context<'_>,
     left: &Cell<usize>,
 ) {
-    let catalog = match context.catalog {
+    let found = match context.catalog {
         Known::Nothing => return,
-        Known::Stale => {
-            facts.columns = Fact::Unknown(Unknown::StaleCatalog);
-            facts.calls = Fact::Unknown(Unknown::StaleCatalog);
-            facts.tenants = Fact::Unknown(Unknown::StaleCatalog);
-            return;
-        }
-        Known::Catalog(catalog) => catalog,
-    };
-    let found = match context.search_paths {
-        SearchPaths::Unknown => Err(Unknown::NotConstant),
-        SearchPaths::Possible(paths) => {
-            pin_relations(facts, catalog, paths);
-            let relations = facts.relations.known().map(Vec::as_slice);
-            let mut bound = Bound { tenant: context.tenant_column, ..Bound::new(catalog, left) };
-            bound.paths(root, texts, paths, relations).and_then(|()| bound.finish())
-        }
-    };
-    match found {
-        Ok((columns, calls, tenants)) => {
-            if context.tenant_column.is_some() {
-                facts.tenants = Fact::Known(tenants);
+        Known::BuiltIn(bare) => match context.server_major.and_then(catalog::built_in) {
+            Some(built_in) => without_catalog(facts, root, texts, context, (built_in, bare, left)),
+            None => return,
+        },
+        Known::Stale => Found::unknown(Unknown::StaleCatalog),
+        Known::Catalog(catalog) => match context.search_paths {
+            SearchPaths::Unknown => Found::unknown(Unknown::NotConstant),
+            SearchPaths::Possible(paths) => {
+                pin_relations(facts, catalog, paths);
+                let bound = Bound::new(catalog, left, context);
+                bound
+                    .all(root, texts, paths, facts.relations.known().map(Vec::as_slice))
+                    .unwrap_or_else(Found::unknown)
             }
-            name_all(facts, &columns);
-            facts.columns = Fact::Known(columns);
-            facts.calls = Fact::Known(calls);
-        }
-        Err(why) => {
-            facts.columns = Fact::Unknown(why);
-            facts.calls = Fact::Unknown(why);
-            facts.tenants = Fact::Unknown(why);
-        }
+        },
+    };
+    if let Fact::Known(columns) = &found.columns {
+        name_all(facts, columns);
+    }
+    facts.columns = found.columns;
+    facts.calls = found.calls;
+    if context.tenant_column.is_some() || found.tenants.is_unknown() {
+        facts.tenants = found.tenants;
+    }
+}
+
+/// What can be said without a catalog. What cannot is unknown because there is none, whatever kept
+/// it from being found.
+fn without_catalog(
+    facts: &SqlFacts,
+    root: Node<'_>,
+    texts: &[String],
+    context: &Context<'_>,
+    (built_in, bare, left): (&Catalog, BareNames, &Cell<usize>),
+) -> Found {
+    // On a path that is not known any schema may come before `pg_catalog`.
+    let anything = [vec![String::new(), "pg_catalog".to_owned()]];
+    let paths = match context.search_paths {
+        SearchPaths::Possible(paths) => paths,
+        SearchPaths::Unknown => &anything,
+    };
+    let bound = Bound { open: Some(bare), ..Bound::new(built_in, left, context) };
+    let relations = facts.relations.known().map(Vec::as_slice);
+    let mut found = bound
+        .all(root, texts, paths, relations)
+        .unwrap_or_else(|_why| Found::unknown(Unknown::NoCatalog));
+    // A definition may call what it defines, or have it called, without a word.
+    if facts.may_define() {
+        found.calls = Fact::Unknown(Unknown::NoCatalog);
+    }
+    found
+}
+
+/// What was found.
+struct Found {
+    columns: Fact<Vec<ColumnUse>>,
+    calls: Fact<Vec<CallUse>>,
+    tenants: Fact<Vec<TenantUse>>,
+}
+
+impl Found {
+    const fn unknown(why: Unknown) -> Self {
+        Self { columns: Fact::Unknown(why), calls: Fact::Unknown(why), tenants: Fact::Unknown(why) }
     }
 }
 
@@ -131,6 +165,13 @@ fn lookup<'c>(resolver: &Resolver<'c>, relation: &RelationName) -> Resolved<Opti
 struct Bound<'a> {
     catalog: &'a Catalog,
     left: &'a Cell<usize>,
+    server_major: Option<u16>,
+    /// Only what is built in is known, and bare names are taken so.
+    open: Option<BareNames>,
+    /// A relation was named that is not built in.
+    unseen: bool,
+    /// A call may be of something that is not built in.
+    unsure: bool,
     uses: BTreeSet<Use>,
     seen: BTreeSet<Oid>,
     calls: BTreeSet<CallUse>,
@@ -140,14 +181,18 @@ struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    const fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
+    const fn new(catalog: &'a Catalog, left: &'a Cell<usize>, context: &Context<'a>) -> Self {
         Self {
             catalog,
             left,
+            server_major: context.server_major,
+            open: None,
+            unseen: false,
+            unsure: false,
             uses: BTreeSet::new(),
             seen: BTreeSet::new(),
             calls: BTreeSet::new(),
-            tenant: None,
+            tenant: context.tenant_column,
             tenants: BTreeSet::new(),
             doubts: BTreeSet::new(),
         }
@@ -155,13 +200,13 @@ impl<'a> Bound<'a> {
 
     /// Everything under every search path that may be in force, and under those that are left of them
     /// if the role may not use a schema that decides.
-    fn paths(
-        &mut self,
+    fn all(
+        mut self,
         root: Node<'_>,
         texts: &[String],
         paths: &[Vec<String>],
         relations: Option<&[RelationUse]>,
-    ) -> Resolved<()> {
+    ) -> Resolved<Found> {
         let mut all = paths.to_vec();
         let mut done = 0;
         while let Some(path) = all.get(done).cloned() {
@@ -178,7 +223,7 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::TooComplex);
             }
         }
-        Ok(())
+        self.finish()
     }
 
     /// Everything under one search path.
@@ -189,27 +234,35 @@ impl<'a> Bound<'a> {
         path: &[String],
         relations: Option<&[RelationUse]>,
     ) -> Resolved<()> {
-        let mut resolver = Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
+        self.resolve(root, path)?;
+        for text in texts {
+            let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+            for raw in tree.statements() {
+                self.resolve(raw.stmt(), path)?;
+            }
+        }
+        self.named_otherwise(relations.unwrap_or_default(), path)
+    }
+
+    fn resolve(&mut self, root: Node<'_>, path: &[String]) -> Resolved<()> {
+        let mut resolver = Resolver::new(self.catalog, path, self.left)
+            .with_tenant(self.tenant)
+            .with_server(self.server_major, self.open);
         resolver.statement(root)?;
         self.tenants.extend(resolver.tenants(root)?);
         self.seen.append(&mut resolver.seen.take());
         self.doubts.append(&mut resolver.doubts.take());
+        self.unseen |= resolver.unseen.get();
         let touched = resolver.touched;
-        self.take(touched, path)?;
-        for text in texts {
-            let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
-            for raw in tree.statements() {
-                let mut resolver =
-                    Resolver::new(self.catalog, path, self.left).with_tenant(self.tenant);
-                resolver.statement(raw.stmt())?;
-                self.tenants.extend(resolver.tenants(raw.stmt())?);
-                self.seen.append(&mut resolver.seen.take());
-                self.doubts.append(&mut resolver.doubts.take());
-                let touched = resolver.touched;
-                self.take(touched, path)?;
-            }
-        }
-        self.named_otherwise(relations.unwrap_or_default(), path)
+        self.take(touched, path)
+    }
+
+    /// What is certain under a path, where only what is built in is known.
+    fn certainty<'p>(&self, path: &'p [String]) -> Option<Certainty<'p>>
+    where
+        'a: 'p,
+    {
+        self.open.map(|bare| Certainty { catalog: self.catalog, bare, path })
     }
 
     fn take(&mut self, touched: Touched, path: &[String]) -> Resolved<()> {
@@ -225,7 +278,21 @@ impl<'a> Bound<'a> {
         let left = Cell::new(0);
         let resolver = Resolver::new(self.catalog, path, &left);
         for used in relations {
-            let Some(relation) = lookup(&resolver, &used.relation)? else {
+            let found = match self.certainty(path) {
+                None => lookup(&resolver, &used.relation)?,
+                Some(certainty) => match &used.relation.schemas {
+                    Schemas::Named(schema) => {
+                        certainty.relation((Some(schema), &used.relation.name))
+                    }
+                    Schemas::Paths(_) => certainty.relation((None, &used.relation.name)),
+                    Schemas::Unknown => None,
+                },
+            };
+            let Some(relation) = found else {
+                if self.open.is_some() {
+                    self.unseen = true;
+                    continue;
+                }
                 match used.access {
                     // What it makes does not exist yet.
                     Access::Define => continue,
@@ -278,6 +345,45 @@ impl<'a> Bound<'a> {
                 Ok(())
             }
             Call::Cast(schema, name) => self.cast((schema.as_deref(), name), path),
+            Call::Attribute(name) => self.attribute(name, path),
+            Call::Older(name) => self.older(name, path),
+            Call::Conversion => {
+                self.unsure |= self.certainty(path).is_some_and(|certain| !certain.conversion());
+                Ok(())
+            }
+        }
+    }
+
+    /// `t.f`: every function of that name that may take a row.
+    fn attribute(&mut self, name: &str, path: &[String]) -> Resolved<()> {
+        let Some(certainty) = self.certainty(path) else {
+            return self.function((None, name), 1, path);
+        };
+        self.unsure |= !certainty.attribute();
+        let catalog = self.catalog;
+        for function in catalog.functions("pg_catalog", name) {
+            if certainty.takes_a_row(&function.arguments, function.defaults) {
+                self.calls(function);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every function that an older server may read a form as, whatever its arguments.
+    fn older(&mut self, name: &str, path: &[String]) -> Resolved<()> {
+        let catalog = self.catalog;
+        for schema in callable(None, path) {
+            for function in catalog.functions(schema, name) {
+                self.calls(function);
+            }
+        }
+        match self.certainty(path) {
+            Some(certainty) => {
+                self.unsure |= !certainty.function((None, name), usize::MAX);
+                Ok(())
+            }
+            // `json(x)` may be a cast in the form of a call.
+            None => self.cast((None, name), path),
         }
     }
 
@@ -289,17 +395,19 @@ impl<'a> Bound<'a> {
         path: &[String],
     ) -> Resolved<()> {
         let catalog = self.catalog;
+        if let Some(certainty) = self.certainty(path) {
+            if certainty.function((schema, name), count) {
+                let own = schema.unwrap_or("pg_catalog");
+                self.fitting(&catalog.functions(own, name).collect::<Vec<_>>(), count);
+            } else {
+                self.unsure = true;
+            }
+            return Ok(());
+        }
         let schemas = callable(schema, path);
         let all: Vec<&Function> =
             schemas.iter().flat_map(|schema| catalog.functions(schema, name)).collect();
-        let fits = |function: &&&Function| {
-            let most = function.arguments.len();
-            let least = most.saturating_sub(usize::from(function.defaults));
-            function.variadic || (least..=most).contains(&count)
-        };
-        let fitting: Vec<&Function> = all.iter().filter(fits).copied().collect();
-        let candidates = if fitting.is_empty() { all } else { fitting };
-        if candidates.is_empty() {
+        if all.is_empty() {
             let is_type = schemas.iter().any(|schema| catalog.type_named(schema, name).is_some());
             // `f(x)` with one argument is also PostgreSQL for `x.f` and for a cast.
             if is_type {
@@ -308,10 +416,21 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::NotInCatalog);
             }
         }
-        for function in candidates {
+        self.fitting(&all, count);
+        Ok(())
+    }
+
+    /// Of these functions, those that take so many arguments, else all.
+    fn fitting(&mut self, all: &[&Function], count: usize) {
+        let fits = |function: &&&Function| {
+            let most = function.arguments.len();
+            let least = most.saturating_sub(usize::from(function.defaults));
+            function.variadic || (least..=most).contains(&count)
+        };
+        let any = !all.iter().any(|function| fits(&function));
+        for function in all.iter().filter(|function| any || fits(function)) {
             self.calls(function);
         }
-        Ok(())
     }
 
     fn operator(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
@@ -322,6 +441,10 @@ impl<'a> Bound<'a> {
             other => &[other],
         };
         for name in names {
+            if let Some(certainty) = self.certainty(path) {
+                self.unsure |= !certainty.operator((schema, name));
+                continue;
+            }
             let mut found = false;
             for schema in callable(schema, path) {
                 if schema == "pg_catalog" && self.catalog.is_pure_operator(name) {
@@ -345,6 +468,11 @@ impl<'a> Bound<'a> {
     /// name may mean.
     fn cast(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
         let catalog = self.catalog;
+        if let Some(certainty) = self.certainty(path) {
+            // All that a built-in type's values pass through is built in.
+            self.unsure |= certainty.type_named((schema, name)).is_none();
+            return Ok(());
+        }
         for schema in schemas(schema, path) {
             if schema == TEMPORARY && catalog.hides_temporary() {
                 return Err(Unknown::StaleCatalog);
@@ -387,7 +515,7 @@ impl<'a> Bound<'a> {
         });
     }
 
-    fn finish(mut self) -> Resolved<(Vec<ColumnUse>, Vec<CallUse>, Vec<TenantUse>)> {
+    fn finish(mut self) -> Resolved<Found> {
         let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
         let mut columns = BTreeSet::new();
@@ -402,7 +530,12 @@ impl<'a> Bound<'a> {
         calls.reverse();
         calls.dedup_by(|next, kept| next.schema == kept.schema && next.name == kept.name);
         calls.reverse();
-        Ok((columns.into_iter().collect(), calls, self.tenants.into_iter().collect()))
+        let known = |is_known: bool| if is_known { Ok(()) } else { Err(Unknown::NoCatalog) };
+        Ok(Found {
+            columns: fact(known(!self.unseen).map(|()| columns.into_iter().collect())),
+            calls: fact(known(!self.unsure).map(|()| calls)),
+            tenants: fact(known(!self.unseen).map(|()| self.tenants.into_iter().collect())),
+        })
     }
 
     /// A view without the tenant's column hides nothing if nothing behind any view has it.
@@ -436,6 +569,10 @@ impl<'a> Bound<'a> {
             reached,
         })
     }
+}
+
+fn fact<T>(found: Resolved<T>) -> Fact<T> {
+    found.map_or_else(Fact::Unknown, Fact::Known)
 }
 
 /// Where a function or an operator is looked up: never among temporary ones, unless the statement

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use model::{Access, ColumnRole, Unknown};
 
-use super::from::{Place, item_of};
+use super::certain::UNSEEN;
+use super::from::{Place, columns_of, item_of};
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
 use super::tenancy::{Binds, at, references};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
@@ -295,6 +296,9 @@ impl<'a> Resolver<'a> {
         name: &str,
         role: ColumnRole,
     ) -> Resolved<()> {
+        if relation.oid == UNSEEN.oid {
+            return Ok(());
+        }
         let stored = relation.columns.iter().find(|column| *column.name == *name);
         let system = || SYSTEM_COLUMNS.iter().find(|(system, _)| *system == name);
         let number = stored.map(|column| column.number).or_else(|| system().map(|(_, n)| *n));
@@ -324,7 +328,7 @@ impl<'a> Resolver<'a> {
         for name in named.chain(["old", "new"]) {
             items.push(Item {
                 name: Some(name),
-                columns: Columns::Stored(relation, Rc::from([])),
+                columns: columns_of(relation, Vec::new()),
                 bare: false,
                 visible: false,
                 rows: Rc::from([relation]),
@@ -347,5 +351,5 @@ impl<'a> Resolver<'a> {
 /// A relation's column names, without any use of them.
 fn names_of(relation: &Relation) -> Outputs<'_> {
     let columns = relation.columns.iter().map(|column| Output::named(&column.name)).collect();
-    Outputs { columns, ..Outputs::default() }
+    Outputs { columns, open: relation.oid == UNSEEN.oid, ..Outputs::default() }
 }

@@ -11,7 +11,8 @@ use super::namespace::{CteScope, Found, Namespace};
 use super::{Call, Resolved, Resolver};
 use crate::catalog::Function;
 use crate::children::each_child;
-use crate::parse::{Node, NodeList, nodes};
+use crate::newer::{self, Older};
+use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, strings, type_names};
 
 impl<'a> Resolver<'a> {
@@ -51,6 +52,9 @@ impl<'a> Resolver<'a> {
                 Node::SelectStmt(_) => {
                     self.query(node, Some(namespace), ctes)?;
                 }
+                other if let Some(Older::Column(name)) = self.older(other) => {
+                    self.bare_column(name, namespace, role)?;
+                }
                 other => {
                     self.note_call(other);
                     each_child(other, &mut |child| stack.push(child));
@@ -62,23 +66,39 @@ impl<'a> Resolver<'a> {
 
     /// What a node calls beside what it holds.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other nodes call nothing by name")]
-    fn note_call(&mut self, node: Node<'a>) {
+    pub(super) fn note_call(&mut self, node: Node<'a>) {
+        if let Some(Older::Call(name)) = self.older(node) {
+            self.touched.calls.insert(Call::Older(name));
+        }
         match node {
             Node::FuncCall(call) => {
                 if let Some(written) = Qualified::of_list(call.funcname()) {
                     let schema = written.schema.map(str::to_owned);
-                    let count = call.args().len();
+                    let count = count(call);
                     let call = Call::Function(schema, written.name.to_owned(), count);
                     self.touched.calls.insert(call);
                 }
             }
             Node::A_Expr(expression) => self.operator(expression.name()),
-            Node::SubLink(link) => self.operator(link.oper_name()),
+            Node::SubLink(link) => {
+                self.operator(link.oper_name());
+                if link.sub_link_type == raw::SubLinkType::ANY_SUBLINK
+                    && link.oper_name().is_empty()
+                {
+                    self.equals();
+                }
+            }
+            Node::CaseExpr(case) if !matches!(case.arg(), Node::None) => self.equals(),
+            Node::TypeCast(cast) if !is_plain(cast.arg()) => {
+                self.touched.calls.insert(Call::Conversion);
+            }
             Node::SortBy(sort) => self.operator(sort.use_op()),
             Node::TypeName(name) => {
                 let names = type_names(name);
                 if let Some(written) = Qualified::of(&names) {
-                    let schema = written.schema.map(str::to_owned);
+                    let schema =
+                        newer::type_schema(written.schema, written.name, self.server_major);
+                    let schema = schema.map(str::to_owned);
                     self.touched.calls.insert(Call::Cast(schema, written.name.to_owned()));
                 }
             }
@@ -89,11 +109,21 @@ impl<'a> Resolver<'a> {
             Node::A_Indirection(indirection) => {
                 // `(x).f` is PostgreSQL for `f(x)`.
                 for name in strings(indirection.indirection()) {
-                    self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                    self.touched.calls.insert(Call::Attribute(name.to_owned()));
                 }
             }
             _ => {}
         }
+    }
+
+    /// What the server reads in place of a node, if it is older than the form.
+    fn older(&self, node: Node<'_>) -> Option<Older> {
+        newer::form(node)?.read_by(self.server_major)
+    }
+
+    /// The operator that the server looks for where USING, NATURAL, IN and CASE write none.
+    pub(super) fn equals(&mut self) {
+        self.touched.calls.insert(Call::Operator(None, "=".to_owned()));
     }
 
     pub(super) fn operator(&mut self, name: &'a NodeList) {
@@ -159,11 +189,11 @@ impl<'a> Resolver<'a> {
         match item.find(name) {
             found @ (Found::Stored(..) | Found::Derived(..)) => self.use_found(found, role),
             Found::Perhaps => {
-                self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                self.touched.calls.insert(Call::Attribute(name.to_owned()));
                 Ok(())
             }
             Found::Not => {
-                self.touched.calls.insert(Call::Function(None, name.to_owned(), 1));
+                self.touched.calls.insert(Call::Attribute(name.to_owned()));
                 self.use_row(&item, role)
             }
         }
@@ -204,4 +234,18 @@ impl<'a> Resolver<'a> {
             .collect::<Vec<_>>()
             .into_iter()
     }
+}
+
+/// How many arguments a call has to the server, which counts those of WITHIN GROUP, too.
+pub(super) fn count(call: &nodes::FuncCall) -> usize {
+    let ordered = if call.agg_within_group { call.agg_order().len() } else { 0 };
+    call.args().len() + ordered
+}
+
+/// Whether a value certainly has a built-in type: a constant, whatever it was cast to before.
+fn is_plain(mut node: Node<'_>) -> bool {
+    while let Node::TypeCast(cast) = node {
+        node = cast.arg();
+    }
+    matches!(node, Node::A_Const(_) | Node::SQLValueFunction(_))
 }

@@ -5,11 +5,14 @@ use std::rc::Rc;
 
 use model::{Access, ColumnRole, Unknown};
 
+use super::certain::{Certainty, UNSEEN};
+use super::expression::count;
 use super::figure;
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
 use super::tenancy::{Binds, references};
-use super::{Part, Resolved, Resolver};
+use super::{Call, Part, Resolved, Resolver};
 use crate::catalog::{FunctionKind, Relation, TypeKind};
+use crate::newer;
 use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, strings};
 
@@ -66,10 +69,28 @@ impl<'a> Resolver<'a> {
                 let namespace = place.lateral();
                 self.expressions(sample.args(), &namespace, place.ctes, ColumnRole::Filter)?;
                 self.expression(sample.repeatable(), &namespace, place.ctes, ColumnRole::Filter)?;
+                self.method(sample);
                 self.source(sample.relation(), place)
             }
             Node::JoinExpr(join) => self.join_source(join, place),
             _ => Err(Unknown::UnknownStatement),
+        }
+    }
+
+    /// What a function yields becomes a value of this type.
+    fn becomes(&mut self, kind: Option<&'a nodes::TypeName>) {
+        if let Some(kind) = kind {
+            self.note_call(Node::TypeName(kind));
+        }
+    }
+
+    /// A sampling method is a function of its name; two are built in.
+    fn method(&mut self, sample: &'a nodes::RangeTableSample) {
+        let written = Qualified::of_list(sample.method());
+        let other = written.filter(|one| !matches!(one.name, "system" | "bernoulli"));
+        if let Some(method) = other {
+            let schema = method.schema.map(str::to_owned);
+            self.touched.calls.insert(Call::Function(schema, method.name.to_owned(), 1));
         }
     }
 
@@ -115,10 +136,16 @@ impl<'a> Resolver<'a> {
                 outputs.columns.extend(found.columns);
                 outputs.open |= found.open;
             }
+            for column in declared.into_iter().flatten() {
+                if let Node::ColumnDef(column) = column {
+                    self.becomes(column.type_name());
+                }
+            }
             let declared = declared.into_iter().flatten();
             outputs.columns.extend(declared.filter_map(|node| definition(node)));
         }
         for column in range.coldeflist() {
+            self.becomes(column.type_name());
             outputs.columns.push(Output::named(column.colname().unwrap_or_default()));
         }
         if range.ordinality {
@@ -129,9 +156,18 @@ impl<'a> Resolver<'a> {
 
     /// What a function in FROM yields, judged by every function that the name may mean.
     fn function_outputs(&self, call: Node<'a>, scalar: &'a str) -> Outputs<'a> {
+        if newer::form(call).and_then(|form| form.read_by(self.server_major)).is_some() {
+            return Outputs { open: true, ..Outputs::default() };
+        }
         let one = Outputs { columns: vec![Output::named(scalar)], ..Outputs::default() };
         let Node::FuncCall(call) = call else { return one };
         let Some(written) = Qualified::of_list(call.funcname()) else { return one };
+        let count = count(call);
+        let certain =
+            |certain: Certainty<'_>| certain.function((written.schema, written.name), count);
+        if !self.certainty().is_none_or(certain) {
+            return Outputs { open: true, ..Outputs::default() };
+        }
         let mut answer: Option<Vec<&'a str>> = None;
         for function in self.functions_named(written) {
             if matches!(function.kind, FunctionKind::Procedure) {
@@ -210,6 +246,7 @@ impl<'a> Resolver<'a> {
         for column in range.columns() {
             self.expression(column.colexpr(), &namespace, place.ctes, role)?;
             self.expression(column.coldefexpr(), &namespace, place.ctes, role)?;
+            self.becomes(column.type_name());
             outputs.columns.push(Output::named(column.colname().unwrap_or_default()));
         }
         Ok(derived(outputs, range.alias(), Some("xmltable")))
@@ -260,6 +297,9 @@ impl<'a> Resolver<'a> {
             left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
         let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
         let inside = Rc::new(Namespace { items: items.clone(), outer: place.outer.clone() });
+        if !shared.is_empty() || join.is_natural {
+            self.equals();
+        }
         self.expression(join.quals(), &inside, place.ctes, ColumnRole::Join)?;
         self.bound_by(join.quals(), &inside, &binds)?;
         self.same_tenants(&mut merged, join.jointype, (&left_same, &right_same), (&inside, &binds));
@@ -413,13 +453,22 @@ fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> 
     items.iter().filter(|item| item.visible)
 }
 
+/// The columns of a stored relation, the first ones renamed.
+pub(super) fn columns_of<'a>(relation: &'a Relation, renamed: Vec<&'a str>) -> Columns<'a> {
+    if relation.oid != UNSEEN.oid {
+        return Columns::Stored(relation, Rc::from(renamed));
+    }
+    let columns = renamed.into_iter().map(Output::named).collect();
+    Columns::Unseen(Rc::new(Outputs { columns, open: true, ..Outputs::default() }))
+}
+
 /// A stored relation under the name that the statement gives it.
 pub(super) fn item_of<'a>(relation: &'a Relation, var: &'a nodes::RangeVar) -> Item<'a> {
     let alias = var.alias();
     let renamed = alias.map(|alias| strings(alias.colnames())).unwrap_or_default();
     Item {
         name: alias.and_then(nodes::Alias::aliasname).or_else(|| var.relname()),
-        columns: Columns::Stored(relation, Rc::from(renamed)),
+        columns: columns_of(relation, renamed),
         bare: alias.is_none(),
         visible: true,
         rows: Rc::from([relation]),

@@ -3,9 +3,11 @@
 //!
 //! What is here: names to base columns. What is not: types and overloads, which decide no column.
 //! Invariants: a column that PostgreSQL would check is never left out; what cannot be resolved makes
-//! everything unknown; depth and work are bounded.
+//! everything unknown; depth and work are bounded. Where only what is built in is known, a relation of
+//! somebody's makes columns unknown, and a name that may be somebody's makes calls unknown.
 
 mod bind;
+mod certain;
 mod dml;
 mod expression;
 pub(crate) mod figure;
@@ -24,9 +26,11 @@ use std::collections::BTreeSet;
 use model::{ColumnRole, Unknown};
 
 use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
+use crate::context::BareNames;
 use crate::limits;
 use crate::parse::{Node, nodes};
 pub(crate) use bind::{complete, pin_name};
+use certain::{Certainty, UNSEEN};
 pub(crate) use own::follow;
 use reach::Reach;
 pub(crate) use reach::ViewReads;
@@ -57,6 +61,12 @@ pub(crate) const SYSTEM_COLUMNS: &[(&str, i16)] =
 pub(crate) enum Call {
     /// A function, aggregate or procedure with so many arguments.
     Function(Option<String>, String, usize),
+    /// `t.f` and `(t).f`, where `f` is no column that is known: PostgreSQL for `f(t)`.
+    Attribute(String),
+    /// A form that the server, being older than it, reads as a call of this name.
+    Older(&'static str),
+    /// A value whose type is not known becomes one of another.
+    Conversion,
     /// An operator.
     Operator(Option<String>, String),
     /// `current_user` and its like, which the grammar calls.
@@ -88,6 +98,11 @@ pub(crate) struct Resolver<'a> {
     ctes: Vec<namespace::Cte<'a>>,
     depth: u32,
     left: &'a Cell<usize>,
+    server_major: Option<u16>,
+    /// Only what is built in is known, and bare names are taken so.
+    open: Option<BareNames>,
+    /// A relation that is not built in was looked up.
+    unseen: Cell<bool>,
     /// Uses of the outermost query by output column, for views.
     outputs: Option<Vec<BTreeSet<Use>>>,
 }
@@ -108,6 +123,9 @@ impl<'a> Resolver<'a> {
             ctes: Vec::new(),
             depth: 0,
             left,
+            server_major: None,
+            open: None,
+            unseen: Cell::new(false),
             outputs: None,
         }
     }
@@ -115,6 +133,16 @@ impl<'a> Resolver<'a> {
     /// The same, looking at tenants, too.
     pub(crate) fn with_tenant(self, tenant: Option<&'a str>) -> Self {
         Self { tenant, ..self }
+    }
+
+    /// The same, of a session of this server; `open`: only what is built in is known.
+    pub(crate) fn with_server(self, server_major: Option<u16>, open: Option<BareNames>) -> Self {
+        Self { server_major, open, ..self }
+    }
+
+    /// What is certain, where only what is built in is known.
+    fn certainty(&self) -> Option<Certainty<'a>> {
+        self.open.map(|bare| Certainty { catalog: self.catalog, bare, path: self.path })
     }
 
     /// Resolves one statement.
@@ -161,6 +189,9 @@ impl<'a> Resolver<'a> {
 
     fn used(&mut self, relation: Oid, part: Part, role: ColumnRole) -> Resolved<()> {
         self.spend(1)?;
+        if relation == UNSEEN.oid {
+            return Ok(());
+        }
         self.touched.uses.insert(Use { relation, part, role });
         Ok(())
     }
@@ -178,7 +209,16 @@ impl<'a> Resolver<'a> {
     /// the path that has it. What is being made temporary is looked for among temporary ones alone.
     pub(crate) fn relation(&self, var: &nodes::RangeVar) -> Resolved<&'a Relation> {
         let schema = if is_temporary(var) { Some(TEMPORARY) } else { var.schemaname() };
-        let found = self.look_up(schema, var.relname().unwrap_or_default())?;
+        let name = var.relname().unwrap_or_default();
+        if let Some(certainty) = self.certainty() {
+            let found = certainty.relation((schema, name));
+            match found {
+                Some(found) => drop(self.seen.borrow_mut().insert(found.oid)),
+                None => self.unseen.set(true),
+            }
+            return Ok(found.unwrap_or(&UNSEEN));
+        }
+        let found = self.look_up(schema, name)?;
         let found = found.ok_or(Unknown::NotInCatalog)?;
         self.seen.borrow_mut().insert(found.oid);
         Ok(found)

@@ -55,6 +55,8 @@ impl<'a> Outputs<'a> {
 pub(super) enum Columns<'a> {
     /// Of a stored relation, the first ones renamed.
     Stored(&'a Relation, Rc<[&'a str]>),
+    /// Of a stored relation of which nothing is known, with the names that an alias list gives.
+    Unseen(Rc<Outputs<'a>>),
     /// Of anything else.
     Derived(Rc<Outputs<'a>>),
 }
@@ -114,7 +116,7 @@ impl<'a> Item<'a> {
     pub(super) fn find(&self, name: &str) -> Found<'a> {
         match &self.columns {
             Columns::Stored(relation, renamed) => stored(relation, renamed, name, self.reference),
-            Columns::Derived(outputs) => {
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => {
                 match outputs.columns.iter().find(|output| output.name == name) {
                     Some(output) => {
                         Found::Derived(Rc::clone(&output.targets), Rc::clone(&output.same))
@@ -130,7 +132,7 @@ impl<'a> Item<'a> {
     fn width(&self) -> usize {
         match &self.columns {
             Columns::Stored(relation, _) => relation.columns.len(),
-            Columns::Derived(outputs) => outputs.columns.len(),
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => outputs.columns.len(),
         }
     }
 
@@ -149,7 +151,7 @@ impl<'a> Item<'a> {
                 });
                 Outputs { columns: columns.collect(), ..Outputs::default() }
             }
-            Columns::Derived(outputs) => Outputs::clone(outputs),
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => Outputs::clone(outputs),
         }
     }
 
@@ -158,8 +160,13 @@ impl<'a> Item<'a> {
             None => self.name == Some(name),
             Some(schema) => {
                 self.bare
-                    && matches!(&self.columns, Columns::Stored(relation, _)
-                        if *relation.schema == *schema && *relation.name == *name)
+                    && match &self.columns {
+                        Columns::Stored(relation, _) => {
+                            *relation.schema == *schema && *relation.name == *name
+                        }
+                        Columns::Unseen(_) => self.name == Some(name),
+                        Columns::Derived(_) => false,
+                    }
             }
         }
     }

@@ -30,7 +30,7 @@ pub(crate) fn follow(
     context: &Context<'_>,
     left: &Cell<usize>,
 ) -> Option<Step> {
-    if matches!(context.catalog, Known::Nothing) {
+    if matches!(context.catalog, Known::Nothing | Known::BuiltIn(_)) {
         return None;
     }
     if let Some(step) = control(root) {

@@ -92,7 +92,10 @@ impl<'a> Resolver<'a> {
                 {
                     self.deeper(|this| statement(this, inner))?;
                 }
-                other => each_child(other, &mut |child| stack.push(child)),
+                other => {
+                    self.note_call(other);
+                    each_child(other, &mut |child| stack.push(child));
+                }
             }
         }
         Ok(())

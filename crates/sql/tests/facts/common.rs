@@ -19,6 +19,7 @@ pub(crate) fn context(paths: &[Vec<String>]) -> Context<'_> {
         tenant_column: None,
         timeline: None,
         role: None,
+        server_major: Some(18),
     }
 }
 

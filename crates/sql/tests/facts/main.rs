@@ -1,6 +1,8 @@
 //! The facts of SQL, seen from outside: texts in, facts out.
 
 #[cfg(test)]
+mod builtins;
+#[cfg(test)]
 mod canonical;
 #[cfg(test)]
 mod common;

@@ -89,14 +89,16 @@ fn names_are_cut_where_the_server_cuts_them() {
 
 #[test]
 fn catalog_relations_stand_before_the_path_unless_it_lists_pg_catalog() {
-    let schemas = |paths: &[&[&str]], name: &str| {
+    let schemas_of = |server_major, paths: &[&[&str]], name: &str| {
         let owned = |path: &&[&str]| path.iter().map(|part| (*part).to_owned()).collect();
         let paths: Vec<Vec<String>> = paths.iter().map(owned).collect();
         let text = format!("SELECT * FROM {name}");
-        let analysis = sql::analyze(text.as_bytes(), &context(&paths));
+        let context = Context { server_major, ..context(&paths) };
+        let analysis = sql::analyze(text.as_bytes(), &context);
         let facts = analysis.statements()[0].facts(&|_, _| None).into_owned();
         format!("{:?}", facts.relations.known().unwrap()[0].relation.schemas)
     };
+    let schemas = |paths: &[&[&str]], name: &str| schemas_of(Some(18), paths, name);
     assert_eq!(schemas(&[&["public"]], "pg_shadow"), r#"Named("pg_catalog")"#);
     assert_eq!(schemas(&[&["evil", "pg_catalog", "public"]], "pg_shadow"), {
         r#"Paths([["evil", "pg_catalog"]])"#
@@ -105,7 +107,10 @@ fn catalog_relations_stand_before_the_path_unless_it_lists_pg_catalog() {
         r#"Paths([["pg_catalog"], ["evil", "pg_catalog"]])"#
     });
     // Not in every PostgreSQL: an older one may hold somebody's table of that name.
-    assert_eq!(schemas(&[&["public"]], "pg_stat_io"), r#"Paths([["pg_catalog", "public"]])"#);
+    let io = |major| schemas_of(major, &[&["public"]], "pg_stat_io");
+    assert_eq!(io(None), r#"Paths([["pg_catalog", "public"]])"#);
+    assert_eq!(io(Some(15)), r#"Paths([["public"]])"#);
+    assert_eq!(io(Some(16)), r#"Named("pg_catalog")"#);
     assert_eq!(schemas(&[&["public"]], "users"), r#"Paths([["public"]])"#);
     assert_eq!(schemas(&[&["public"]], "pg_temp.users"), r#"Named("pg_temp")"#);
 }

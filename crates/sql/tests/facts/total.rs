@@ -105,10 +105,11 @@ proptest! {
             search_paths: SearchPaths::Unknown,
             encoding: if ascii { Encoding::AsciiOnly } else { Encoding::Utf8 },
             standard_conforming_strings: conforming,
-            catalog: sql::Known::Nothing,
+            catalog: sql::Known::BuiltIn(sql::BareNames::BuiltIn),
             tenant_column: None,
             timeline: None,
             role: None,
+            server_major: Some(18),
         };
         for text in [bytes, words.join(" ").into_bytes()] {
             let analysis = sql::analyze(&text, &context);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use model::{Door, Principal, Request, SqlFacts, Stage};
 use policy::{Explanation, Mode, Outcome, Policy, Reason};
 use sql::catalog::Catalog;
-use sql::{Analysis, Context, Encoding, Known, SearchPaths};
+use sql::{Analysis, BareNames, Context, Encoding, Known, SearchPaths};
 
 use crate::command::Answer;
 
@@ -15,7 +15,17 @@ pub(super) struct Judge<'a> {
     policy: &'a Policy,
     paths: [Vec<String>; 1],
     catalog: Option<&'a Catalog>,
+    server_major: u16,
     explain: bool,
+}
+
+/// The database that a statement would be for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Database<'a> {
+    /// What exists in it, if that is known.
+    pub(super) catalog: Option<&'a Catalog>,
+    /// The server's major version.
+    pub(super) server_major: u16,
 }
 
 /// What it says about a submission.
@@ -75,8 +85,7 @@ impl<'a> Judge<'a> {
         policy: &'a Policy,
         search_path: Vec<String>,
         user: Option<&str>,
-        catalog: Option<&'a Catalog>,
-        explain: bool,
+        database: Database<'a>,
     ) -> Self {
         let path = search_path
             .into_iter()
@@ -85,7 +94,13 @@ impl<'a> Judge<'a> {
                 _ => Some(schema),
             })
             .collect();
-        Self { policy, paths: [path], catalog, explain }
+        let Database { catalog, server_major } = database;
+        Self { policy, paths: [path], catalog, server_major, explain: false }
+    }
+
+    /// The same, with each step of evaluation if asked for.
+    pub(super) fn explaining(self, explain: bool) -> Self {
+        Self { explain, ..self }
     }
 
     /// Judges a submission.
@@ -94,10 +109,16 @@ impl<'a> Judge<'a> {
             search_paths: SearchPaths::Possible(&self.paths),
             encoding: Encoding::Utf8,
             standard_conforming_strings: true,
-            catalog: self.catalog.map_or(Known::Nothing, Known::Catalog),
+            catalog: match self.catalog {
+                Some(catalog) => Known::Catalog(catalog),
+                None if !self.policy.rests_on_names() => Known::Nothing,
+                None if self.policy.trusts_bare_names() => Known::BuiltIn(BareNames::BuiltIn),
+                None => Known::BuiltIn(BareNames::Any),
+            },
             tenant_column: self.policy.tenant_column(),
             timeline: None,
             role: None,
+            server_major: Some(self.server_major),
         };
         let judged = self.analysed(text, principal, &context);
         if let Some(new) = self.constrained(text, principal, (&judged, &context)) {
@@ -123,8 +144,13 @@ impl<'a> Judge<'a> {
         let mut duty = None;
         for statement in judged.analysis.statements() {
             let facts = facts(statement);
-            let request =
-                Request { principal, door: Door::Check, stage: Stage::Query, facts: &facts };
+            let request = Request {
+                principal,
+                door: Door::Check,
+                stage: Stage::Query,
+                server_major: context.server_major,
+                facts: &facts,
+            };
             let decision = self.policy.evaluate(&request);
             if !decision.is_allowed() {
                 duty = Some(self.policy.constrain(&request, &decision)?);
@@ -145,8 +171,13 @@ impl<'a> Judge<'a> {
         let mut explanations = Vec::new();
         for statement in analysis.statements() {
             let facts = facts(statement);
-            let request =
-                Request { principal, door: Door::Check, stage: Stage::Query, facts: &facts };
+            let request = Request {
+                principal,
+                door: Door::Check,
+                stage: Stage::Query,
+                server_major: Some(self.server_major),
+                facts: &facts,
+            };
             let decision = self.policy.evaluate(&request);
             outcome = stricter(outcome, decision.outcome());
             risk = risk.max(decision.risk());

@@ -11,7 +11,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use model::SERVER_MAJORS;
+use sql::catalog::Catalog;
 
 use super::{Answer, Surroundings};
 use crate::args::{AnswerFormat, CheckArgs, QuestionFormat};
@@ -20,7 +22,7 @@ use crate::output::{self, printable};
 use crate::{catalog_file, limits, policy_file, reading};
 
 use answer::Writer;
-use judge::Judge;
+use judge::{Database, Judge};
 use question::{Line, Who, read_line};
 
 /// Runs it.
@@ -33,7 +35,8 @@ pub(crate) fn run(args: &CheckArgs, surroundings: &Surroundings) -> anyhow::Resu
         None => None,
     };
     let user = args.who.user.as_deref();
-    let judge = Judge::new(&loaded.policy, path, user, catalog.as_ref(), args.explain);
+    let database = database(args.server_version, catalog.as_ref())?;
+    let judge = Judge::new(&loaded.policy, path, user, database).explaining(args.explain);
     let mut check = Check {
         who: Who::of(&args.who),
         judge,
@@ -46,6 +49,19 @@ pub(crate) fn run(args: &CheckArgs, surroundings: &Surroundings) -> anyhow::Resu
     check.all(args)?;
     check.writer.finish()?;
     Ok(check.answer)
+}
+
+/// The version is the catalog's where there is one; two that differ would leave one unjudged.
+fn database(given: Option<u16>, catalog: Option<&Catalog>) -> anyhow::Result<Database<'_>> {
+    let server_major = match (given, catalog.map(Catalog::major)) {
+        (Some(given), Some(major)) if given != major => {
+            bail!("the catalog is of PostgreSQL {major}, and --server-version says {given}")
+        }
+        (_, Some(major)) => major,
+        (Some(given), None) => given,
+        (None, None) => *SERVER_MAJORS.end(),
+    };
+    Ok(Database { catalog, server_major })
 }
 
 /// A check under way.

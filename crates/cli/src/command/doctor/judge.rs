@@ -1,5 +1,6 @@
 //! What the observations mean. Pure: observations in, findings out, worst first.
 
+use model::SERVER_MAJORS;
 use serde::Serialize;
 
 use super::collect::{HbaRule, Membership, Observations, StoredSetting};
@@ -36,9 +37,6 @@ impl Severity {
         }
     }
 }
-
-/// The versions that the parser's grammar covers.
-const VERSIONS: std::ops::RangeInclusive<i32> = 14..=18;
 
 /// Predefined roles that give more than rows.
 const PREDEFINED: &[(&str, Severity, &str)] = &[
@@ -200,15 +198,16 @@ fn server(observed: &Observations, found: &mut Vec<Finding>) {
         });
     }
     let major = server.version_number / 10_000;
-    if !VERSIONS.contains(&major) {
+    if !u16::try_from(major).is_ok_and(|major| SERVER_MAJORS.contains(&major)) {
         found.push(Finding {
             severity: Severity::Warning,
             code: "server_version",
             message: format!(
-                "PostgreSQL {major} is not one of {} to {}: its grammar may differ from the one \
-                 that judges",
-                VERSIONS.start(),
-                VERSIONS.end()
+                "PostgreSQL {major} is not one of {} to {}: it may read a statement otherwise than \
+                 it is judged, so the door refuses every statement unless the policy's \
+                 `accept_server_versions` names it",
+                SERVER_MAJORS.start(),
+                SERVER_MAJORS.end()
             ),
             remedy: "use a supported version of PostgreSQL".to_owned(),
         });

@@ -90,9 +90,10 @@ impl Judge {
         step: Option<&sql::Step>,
         ticket: u64,
     ) {
-        if let Some(live) = &self.shared.catalog
-            && self.reading.on_definitions(facts, step)
-        {
+        let Some(live) = &self.shared.catalog else {
+            return self.reading.on_unseen_definitions(facts);
+        };
+        if self.reading.on_definitions(facts, step) {
             let generation = live.invalidate();
             match step {
                 Some(sql::Step::Made { .. } | sql::Step::Commit) => {
