@@ -2,9 +2,12 @@
 //!
 //! What is *not* here: which columns exist; a pattern that fits no column is as good as none.
 
-use model::{ColumnRole, ColumnUse, RelationName};
+use model::{Access, ColumnRole, ColumnUse, Fact, RelationName, RelationUse, SqlFacts};
 
+use crate::agent::Agent;
+use crate::evaluate::{Reasons, named, unknown};
 use crate::table::{TablePattern, TableSet};
+use crate::{Reason, ReasonCode};
 
 /// A column pattern: a name in which `*` stands for any letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +143,75 @@ impl ColumnRule {
     pub(crate) fn allowed(&self) -> Option<impl Iterator<Item = &str>> {
         self.allow.as_ref().map(|allow| allow.iter().map(|pattern| pattern.0.as_str()))
     }
+}
+
+/// Adds why columns that facts name or may reach are not the agent's.
+pub(crate) fn judge(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    match &facts.columns {
+        Fact::Known(all) => {
+            // They are sorted: what is used of one relation is in a row.
+            let of_one = |one: &ColumnUse, next: &ColumnUse| {
+                one.relation == next.relation && one.schema == next.schema
+            };
+            for used in all.chunk_by(of_one) {
+                columns_of_one(agent, used, facts, reasons);
+            }
+        }
+        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts)),
+    }
+    for used in facts.relations.known().into_iter().flatten().filter(|used| is_statistics(used)) {
+        let reason = Reason::of(ReasonCode::ColumnNotAllowed).with_detail("*");
+        let reason = reason.with_table(&used.relation.to_string());
+        reasons.add(reason.with_operation(facts.operation));
+    }
+    if let Fact::Unknown(why) = &facts.calls {
+        reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts));
+    }
+    for call in facts.calls.known().into_iter().flatten() {
+        if !call.is_built_in() && !agent.functions.names(call) {
+            let name = format!("{}.{}", call.schema, call.name);
+            let hint = format!(
+                "`{name}` may read any column: the policy's `functions` has to allow it by name"
+            );
+            let reason = Reason::of(ReasonCode::UnknownColumns).with_detail(&name).with_hint(hint);
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
+    let defined = facts.relations.known().into_iter().flatten();
+    for used in defined.filter(|used| used.access == Access::Define) {
+        let narrows = |rule: &ColumnRule| rule.is_about(&used.relation) && !rule.is_open();
+        if agent.columns.iter().any(narrows) {
+            let reason = Reason::of(ReasonCode::ColumnNotAllowed);
+            let reason = reason.with_detail("*").with_table(&used.relation.to_string());
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
+}
+
+/// Uses of columns of one relation.
+fn columns_of_one(agent: &Agent, all: &[ColumnUse], facts: &SqlFacts, reasons: &mut Reasons) {
+    let Some(first) = all.first() else { return };
+    let relation = named(&first.schema, &first.relation);
+    for rule in agent.columns.iter().filter(|rule| rule.is_about(&relation)) {
+        for used in all.iter().filter(|used| !rule.permits(used)) {
+            let reason = Reason::of(ReasonCode::ColumnNotAllowed);
+            let reason = reason.with_detail(used.column.as_deref().unwrap_or("*"));
+            let reason = reason.with_table(&relation.to_string());
+            reasons.add(reason.with_operation(facts.operation));
+        }
+    }
+}
+
+/// Statistics hold the commonest values of every column.
+fn is_statistics(used: &RelationUse) -> bool {
+    matches!(
+        used.relation.name.as_str(),
+        "pg_statistic"
+            | "pg_stats"
+            | "pg_statistic_ext_data"
+            | "pg_stats_ext"
+            | "pg_stats_ext_exprs"
+    )
 }
 
 #[cfg(test)]

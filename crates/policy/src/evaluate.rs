@@ -8,13 +8,13 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Access, Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request, Schemas,
-    SqlFacts, Stage, TransactionStep, Unknown,
+    Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request, Schemas, SqlFacts,
+    Stage, TransactionStep, Unknown,
 };
 
 use crate::agent::Agent;
 use crate::catalog::is_driver_read;
-use crate::column::ColumnRule;
+use crate::column;
 use crate::document::{Stance, Unidentified};
 use crate::limits::MAX_REASONS;
 use crate::policy::Policy;
@@ -223,7 +223,7 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
     }
     let facts = request.facts;
     if !agent.columns.is_empty() {
-        columns(agent, facts, reasons);
+        column::judge(agent, facts, reasons);
     }
     changes(agent, facts, reasons);
     if agent.functions.is_open() {
@@ -264,66 +264,6 @@ fn changes(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
         }
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownSettings, facts)),
     }
-}
-
-fn columns(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
-    match &facts.columns {
-        Fact::Known(all) => {
-            for used in all {
-                let relation = RelationName {
-                    schemas: Schemas::Named(used.schema.clone()),
-                    name: used.relation.clone(),
-                };
-                let about = |rule: &&ColumnRule| rule.is_about(&relation);
-                if !agent.columns.iter().filter(about).all(|rule| rule.permits(used)) {
-                    let reason = Reason::of(ReasonCode::ColumnNotAllowed);
-                    let reason = reason.with_detail(used.column.as_deref().unwrap_or("*"));
-                    let reason = reason.with_table(&relation.to_string());
-                    reasons.add(reason.with_operation(facts.operation));
-                }
-            }
-        }
-        Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts)),
-    }
-    for used in facts.relations.known().into_iter().flatten().filter(|used| is_statistics(used)) {
-        let reason = Reason::of(ReasonCode::ColumnNotAllowed).with_detail("*");
-        let reason = reason.with_table(&used.relation.to_string());
-        reasons.add(reason.with_operation(facts.operation));
-    }
-    if let Fact::Unknown(why) = &facts.calls {
-        reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts));
-    }
-    for call in facts.calls.known().into_iter().flatten() {
-        if !call.is_built_in() && !agent.functions.names(call) {
-            let name = format!("{}.{}", call.schema, call.name);
-            let hint = format!(
-                "`{name}` may read any column: the policy's `functions` has to allow it by name"
-            );
-            let reason = Reason::of(ReasonCode::UnknownColumns).with_detail(&name).with_hint(hint);
-            reasons.add(reason.with_operation(facts.operation));
-        }
-    }
-    let defined = facts.relations.known().into_iter().flatten();
-    for used in defined.filter(|used| used.access == Access::Define) {
-        let narrows = |rule: &ColumnRule| rule.is_about(&used.relation) && !rule.is_open();
-        if agent.columns.iter().any(narrows) {
-            let reason = Reason::of(ReasonCode::ColumnNotAllowed);
-            let reason = reason.with_detail("*").with_table(&used.relation.to_string());
-            reasons.add(reason.with_operation(facts.operation));
-        }
-    }
-}
-
-/// Statistics hold the commonest values of every column.
-fn is_statistics(used: &RelationUse) -> bool {
-    matches!(
-        used.relation.name.as_str(),
-        "pg_statistic"
-            | "pg_stats"
-            | "pg_statistic_ext_data"
-            | "pg_stats_ext"
-            | "pg_stats_ext_exprs"
-    )
 }
 
 /// Step 8: what is forbidden, and never lifted.

@@ -5,7 +5,7 @@
 //! tables exist; without a catalog, a name stands for every candidate.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use model::{RelationName, Schemas};
 
@@ -139,13 +139,14 @@ fn ident(text: String, quoted: bool) -> Result<Ident, &'static str> {
     Ok(Ident { text, quoted })
 }
 
-/// A compiled list of patterns. Looking a name up does not depend on the length of the list.
+/// A compiled list of patterns. Looking a name up takes no more than the logarithm of the list's length: most lists
+/// are short.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TableSet {
     any: bool,
     schemas: Vec<Ident>,
     /// By lower-cased table name: the entries, `None` for an unqualified one.
-    tables: HashMap<String, Vec<(Option<Ident>, Ident)>>,
+    tables: BTreeMap<String, Vec<(Option<Ident>, Ident)>>,
     /// As written, sorted: for suggestions.
     shown: Vec<String>,
 }

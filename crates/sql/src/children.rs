@@ -7,6 +7,9 @@
 
 use crate::parse::{CastNodeList, Node, NodeList, NodeListIter, nodes};
 
+/// Nodes that a walk makes room for at first: as many wait at once in most statements.
+pub(crate) const ROOM: usize = 32;
+
 /// A typed reference that is one variant of [`Node`].
 pub(crate) trait Typed<'a>: Copy {
     /// The same, as the variant.
@@ -51,6 +54,20 @@ where
             sink(typed.node());
         }
     }
+}
+
+/// Calls `sink` for each node that `node` holds directly, but for parts of names, which hold and mean nothing by
+/// themselves: gives how many of these there are.
+pub(crate) fn each_branch<'a>(node: Node<'a>, sink: &mut dyn FnMut(Node<'a>)) -> usize {
+    let mut names = 0_usize;
+    each_child(node, &mut |child| {
+        if matches!(child, Node::String(_)) {
+            names += 1;
+        } else {
+            sink(child);
+        }
+    });
+    names
 }
 
 macro_rules! children {

@@ -36,6 +36,10 @@ struct Parts<'t> {
 
 /// Whether `node` is true whatever the row is, read as parts of which one holds.
 pub(crate) fn everything(node: Node<'_>, target: Option<Seen<'_>>) -> bool {
+    // All of whose parts hold is one part, and one is not everything.
+    if matches!(node, Node::BoolExpr(all) if all.boolop == raw::BoolExprType::AND_EXPR) {
+        return false;
+    }
     let mut parts =
         Parts { target, said: HashSet::new(), numbers: HashMap::new(), complete: false };
     parts.read(node, true, 0);

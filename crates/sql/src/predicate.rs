@@ -10,7 +10,7 @@ use crate::children::each_child;
 use crate::cover::everything;
 use crate::limits::{MAX_PREDICATE_DEPTH, MAX_PREDICATE_NODES};
 use crate::parse::{Node, nodes, present, raw};
-use crate::resolve::strings;
+use crate::resolve::{Qualified, last_string};
 use crate::seen::Seen;
 use crate::spelling;
 use crate::statements::written;
@@ -243,8 +243,7 @@ fn null_test(test: &nodes::NullTest, target: Option<Seen<'_>>, depth: u32) -> Tr
 fn is_condition(node: Node<'_>) -> bool {
     use raw::A_Expr_Kind as Kind;
     if let Node::A_Expr(expression) = node {
-        let names = strings(expression.name());
-        let operator = names.last().copied().unwrap_or_default();
+        let operator = last_string(expression.name()).unwrap_or_default();
         expression.kind != Kind::AEXPR_OP
             || matches!(operator, "=" | "<>" | "!=" | "<" | "<=" | ">" | ">=")
     } else {
@@ -255,22 +254,22 @@ fn is_condition(node: Node<'_>) -> bool {
 /// A system column, or by convention `id`, of the target itself: of a joined table it may be NULL.
 fn never_null(node: Node<'_>, target: Option<Seen<'_>>) -> bool {
     let Node::ColumnRef(column) = node else { return false };
-    let names = strings(column.fields());
-    let Some((last, before)) = names.split_last() else { return false };
-    let of_target = match (before.last(), target) {
+    let Some(Qualified { schema, name: last }) = Qualified::of_list(column.fields()) else {
+        return false;
+    };
+    let of_target = match (schema, target) {
         (None, _) => true,
         (Some(qualifier), Some(target)) => target.name() == Some(qualifier),
         (Some(_), None) => false,
     };
     let stored = target.is_some_and(|target| target.is_never_null(last));
-    let system = matches!(*last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid");
+    let system = matches!(last, "id" | "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid");
     of_target && (stored || system)
 }
 
 fn comparison(expression: &nodes::A_Expr, target: Option<Seen<'_>>, depth: u32) -> Truth {
     use raw::A_Expr_Kind as Kind;
-    let names = strings(expression.name());
-    let operator = names.last().copied().unwrap_or_default();
+    let operator = last_string(expression.name()).unwrap_or_default();
     let (left, right) = (expression.lexpr(), expression.rexpr());
     let plain =
         matches!(expression.kind, Kind::AEXPR_OP | Kind::AEXPR_DISTINCT | Kind::AEXPR_NOT_DISTINCT);
@@ -299,9 +298,7 @@ fn comparison(expression: &nodes::A_Expr, target: Option<Seen<'_>>, depth: u32) 
 
 /// Whether both sides are the same, and depend on the row: constants are folded.
 fn same_spelling(left: Node<'_>, right: Node<'_>, target: Option<Seen<'_>>) -> bool {
-    spelling::of(left, target)
-        .is_some_and(|left| spelling::of(right, target).is_some_and(|right| left == right))
-        && !(is_constant(left) && is_constant(right))
+    spelling::are_same(left, right, target) && !(is_constant(left) && is_constant(right))
 }
 
 fn operation(operator: &str, left: Node<'_>, right: Node<'_>, depth: u32) -> Truth {
@@ -444,8 +441,7 @@ fn selects_itself(
     let same_table = written(only).name == written(target.var).name;
     let column = select.target_list().first().map(nodes::ResTarget::val);
     let same = column.is_some_and(|column| same_last_name(link.testexpr(), column));
-    let operator = strings(link.oper_name());
-    let equals = operator.last().is_none_or(|operator| *operator == "=");
+    let equals = last_string(link.oper_name()).is_none_or(|operator| operator == "=");
     let plain = equals && matches!(select.limit_count(), Node::None);
     same_table && same && plain && filters_nothing(select, depth)
 }
@@ -460,17 +456,32 @@ fn same_last_name(left: Node<'_>, right: Node<'_>) -> bool {
 
 /// Whether nothing in `node` can differ from row to row or by parameter.
 fn is_constant(node: Node<'_>) -> bool {
-    let mut stack = vec![node];
-    let mut seen = 0_usize;
-    while let Some(node) = stack.pop() {
-        seen += 1;
-        let varies =
-            matches!(node, Node::ColumnRef(_) | Node::ParamRef(_) | Node::CurrentOfExpr(_))
-                || matches!(node, Node::SelectStmt(select) if !select.from_clause().is_empty());
-        if varies || seen > MAX_PREDICATE_NODES {
+    let mut stack = Vec::new();
+    let (mut next, mut seen, mut found) = (Some(node), 1_usize, varies(node));
+    while let Some(node) = next {
+        if found || seen > MAX_PREDICATE_NODES {
             return false;
         }
-        each_child(node, &mut |child| stack.push(child));
+        // Looked at before they are kept: most conditions name a column, and not far down.
+        each_child(node, &mut |child| {
+            seen += 1;
+            found |= varies(child);
+            if !found && !is_leaf(child) {
+                stack.push(child);
+            }
+        });
+        next = stack.pop();
     }
-    true
+    !found && seen <= MAX_PREDICATE_NODES
+}
+
+/// Whether a node by itself may differ from row to row or by parameter.
+fn varies(node: Node<'_>) -> bool {
+    matches!(node, Node::ColumnRef(_) | Node::ParamRef(_) | Node::CurrentOfExpr(_))
+        || matches!(node, Node::SelectStmt(select) if !select.from_clause().is_empty())
+}
+
+/// Whether a node holds no other.
+const fn is_leaf(node: Node<'_>) -> bool {
+    matches!(node, Node::A_Const(_) | Node::String(_))
 }

@@ -27,7 +27,9 @@ impl<'a> Qualified<'a> {
 
     /// The name in a list node.
     pub(crate) fn of_list(list: &'a NodeList) -> Option<Self> {
-        Self::of(&strings(list))
+        let mut parts = each_string(list).rev();
+        let name = parts.next()?;
+        Some(Self { schema: parts.next(), name })
     }
 
     /// As a function.
@@ -38,7 +40,22 @@ impl<'a> Qualified<'a> {
 
 /// The strings of a list, in order.
 pub(crate) fn strings(list: &NodeList) -> Vec<&str> {
-    list.iter().filter_map(Node::as_str).collect()
+    each_string(list).collect()
+}
+
+/// The same, one by one.
+pub(crate) fn each_string(list: &NodeList) -> impl DoubleEndedIterator<Item = &str> {
+    list.iter().filter_map(Node::as_str)
+}
+
+/// The last string of a list: the name of an operator or a column without what qualifies it.
+pub(crate) fn last_string(list: &NodeList) -> Option<&str> {
+    each_string(list).next_back()
+}
+
+/// The last name of a type.
+pub(crate) fn last_type_name(name: &nodes::TypeName) -> Option<&str> {
+    name.names().iter().rev().find_map(nodes::String::sval)
 }
 
 /// The names of a type.

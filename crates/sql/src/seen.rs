@@ -11,15 +11,15 @@ use crate::statements::written;
 pub(crate) struct Seen<'t> {
     /// As it is written.
     pub(crate) var: &'t nodes::RangeVar,
-    /// As it is stored, if that is certain.
-    stored: Option<&'t Relation>,
+    /// Where it may be stored.
+    stored: Option<(&'t Catalog, &'t [Vec<String>])>,
 }
 
 impl<'t> Seen<'t> {
     /// The relation that `var` names under every search path that may be in force.
     pub(crate) fn of(var: &'t nodes::RangeVar, context: &Context<'t>) -> Self {
         let stored = match (context.catalog, context.search_paths) {
-            (Known::Catalog(catalog), SearchPaths::Possible(paths)) => stored(var, catalog, paths),
+            (Known::Catalog(catalog), SearchPaths::Possible(paths)) => Some((catalog, paths)),
             (Known::Nothing | Known::BuiltIn(_) | Known::Stale, _)
             | (Known::Catalog(_), SearchPaths::Unknown) => None,
         };
@@ -34,7 +34,8 @@ impl<'t> Seen<'t> {
     /// Whether a column of it is never NULL, by its definition.
     pub(crate) fn is_never_null(&self, column: &str) -> bool {
         let renamed = self.var.alias().is_some_and(|alias| !alias.colnames().is_empty());
-        let table = self.stored.filter(|stored| {
+        let stored = self.stored.and_then(|(catalog, paths)| stored(self.var, catalog, paths));
+        let table = stored.filter(|stored| {
             !renamed && matches!(stored.kind, RelationKind::Table | RelationKind::Partitioned)
         });
         let mut columns = table.into_iter().flat_map(|stored| &stored.columns);
@@ -42,6 +43,7 @@ impl<'t> Seen<'t> {
     }
 }
 
+/// As it is stored, if that is certain.
 fn stored<'t>(
     var: &nodes::RangeVar,
     catalog: &'t Catalog,

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use crate::limits::MAX_PREDICATE_DEPTH;
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, strings};
+use crate::resolve::Qualified;
 use crate::seen::Seen;
 
 /// Functions that answer otherwise each time.
@@ -33,6 +33,28 @@ pub(crate) fn of(node: Node<'_>, target: Option<Seen<'_>>) -> Option<String> {
     Some(text)
 }
 
+/// Whether both sides have a spelling, and the same, as seen from a query of `target` alone.
+pub(crate) fn are_same(left: Node<'_>, right: Node<'_>, target: Option<Seen<'_>>) -> bool {
+    if differ_in_kind(left, right) {
+        return false;
+    }
+    let Some(left) = of(left, target) else { return false };
+    of(right, target).is_some_and(|right| left == right)
+}
+
+/// Whether both are plain, and not of one kind: a column (`"c".`), a parameter (`$1`), a constant (`7`, `"x"`)
+/// are never spelled alike.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only these three are plain")]
+fn differ_in_kind(left: Node<'_>, right: Node<'_>) -> bool {
+    let kind = |node| match node {
+        Node::ColumnRef(_) => Some(0),
+        Node::ParamRef(_) => Some(1),
+        Node::A_Const(_) => Some(2),
+        _ => None,
+    };
+    kind(left).zip(kind(right)).is_some_and(|(left, right)| left != right)
+}
+
 type Target<'t> = Option<Seen<'t>>;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "any other node has no spelling")]
@@ -54,7 +76,7 @@ fn spell(node: Node<'_>, target: Target<'_>, out: &mut String, depth: u32) -> Op
             if VOLATILE.contains(&written.name) || call.over().is_some() {
                 return None;
             }
-            write!(out, "{}", written.name).ok()?;
+            out.push_str(written.name);
             spell_all(call.args(), target, out, depth)?;
             spell(call.agg_filter(), target, out, depth)?;
         }
@@ -111,19 +133,23 @@ fn spell_all(list: &NodeList, target: Target<'_>, out: &mut String, depth: u32) 
 }
 
 fn spell_column(column: &nodes::ColumnRef, target: Target<'_>, out: &mut String) -> Option<()> {
-    let names = strings(column.fields());
-    if names.is_empty() || names.len() != column.fields().len() {
-        return None;
-    }
+    let fields = column.fields();
     let own = target.and_then(|target| target.name());
-    let names = match names.as_slice() {
-        [qualifier, only] if own == Some(*qualifier) => std::slice::from_ref(only),
-        all => all,
-    };
-    for name in names {
-        write!(out, "{name:?}.").ok()?;
+    let qualified = fields.len() == 2 && own.is_some() && fields.first()?.as_str() == own;
+    for field in fields.iter().skip(usize::from(qualified)) {
+        spell_text(field.as_str()?, out)?;
+        out.push('.');
     }
-    Some(())
+    (!fields.is_empty()).then_some(())
+}
+
+/// A text in quotes, so that it ends where it ends.
+fn spell_text(text: &str, out: &mut String) -> Option<()> {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        out.extend(["\"", text, "\""]);
+        return Some(());
+    }
+    write!(out, "{text:?}").ok()
 }
 
 #[expect(
@@ -139,7 +165,7 @@ fn spell_constant(constant: &nodes::A_Const, out: &mut String) -> Option<()> {
         ConstValue::Integer(value) => write!(out, "{value}").ok(),
         ConstValue::Boolean(value) => write!(out, "{value}").ok(),
         ConstValue::Float(text) => write!(out, "{}", text.trim_start_matches('0')).ok(),
-        ConstValue::String(text) | ConstValue::BitString(text) => write!(out, "{text:?}").ok(),
+        ConstValue::String(text) | ConstValue::BitString(text) => spell_text(text, out),
         _ => None,
     }
 }
@@ -168,7 +194,7 @@ fn spell_operation(
     }
     write!(out, "[{}", expression.kind).ok()?;
     spell(left, target, out, depth)?;
-    write!(out, " {operator} ").ok()?;
+    out.extend([" ", operator, " "]);
     spell(right, target, out, depth)?;
     out.push(']');
     Some(())

@@ -9,7 +9,7 @@ use crate::limits::MAX_PREDICATE_DEPTH;
 use crate::literal;
 use crate::parse::{ConstValue, Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
-use crate::resolve::{Qualified, strings, type_names};
+use crate::resolve::{Qualified, each_string, last_string, last_type_name};
 use crate::spelling;
 
 /// A value, or what is known of one.
@@ -113,8 +113,7 @@ fn number<'a>(text: &str) -> Value<'a> {
 
 fn cast_value(cast: &nodes::TypeCast, depth: u32) -> Value<'_> {
     let inner = evaluate(cast.arg(), depth + 1);
-    let names = cast.type_name().map(type_names).unwrap_or_default();
-    let target = names.last().copied().unwrap_or_default();
+    let target = cast.type_name().and_then(last_type_name).unwrap_or_default();
     match (target, inner) {
         ("bool", Value::Text(text)) => {
             literal::bool_text(&text).map_or(Value::Unknown, Value::Bool)
@@ -158,8 +157,7 @@ fn call_value(call: &nodes::FuncCall, depth: u32) -> Value<'_> {
 
 fn expression_value(expression: &nodes::A_Expr, depth: u32) -> Value<'_> {
     use raw::A_Expr_Kind as Kind;
-    let names = strings(expression.name());
-    let operator = names.last().copied().unwrap_or_default();
+    let operator = last_string(expression.name()).unwrap_or_default();
     let arithmetic = matches!(operator, "+" | "-" | "*" | "/" | "%" | "||");
     if expression.kind == Kind::AEXPR_OP && arithmetic {
         if let Some(value) = whatever_the_row(operator, expression) {
@@ -170,9 +168,7 @@ fn expression_value(expression: &nodes::A_Expr, depth: u32) -> Value<'_> {
         return calculate(operator, left, evaluate(expression.rexpr(), depth + 1));
     }
     if expression.kind == Kind::AEXPR_NULLIF {
-        let (left, right) = (expression.lexpr(), expression.rexpr());
-        let left = spelling::of(left, None);
-        let same = left.is_some() && left == spelling::of(right, None);
+        let same = spelling::are_same(expression.lexpr(), expression.rexpr(), None);
         return if same { Value::Null } else { Value::Unknown };
     }
     match truth(Node::A_Expr(expression), None, depth + 1) {
@@ -188,10 +184,7 @@ fn whatever_the_row<'a>(operator: &str, expression: &nodes::A_Expr) -> Option<Va
     let is = |node, number: f64| {
         literal_number(node).is_some_and(|value| value.total_cmp(&number).is_eq())
     };
-    let same = || {
-        let left = present(left).and_then(|left| spelling::of(left, None));
-        left.is_some() && left == spelling::of(right, None)
-    };
+    let same = || present(left).is_some_and(|left| spelling::are_same(left, right, None));
     match operator {
         "*" if is(left, 0.0) || is(right, 0.0) => Some(Value::Number(0.0)),
         "%" if is(right, 1.0) => Some(Value::Number(0.0)),
@@ -356,6 +349,6 @@ pub(crate) fn same_column(left: Node<'_>, right: Node<'_>) -> bool {
     else {
         return false;
     };
-    let (left, right) = (strings(left.fields()), strings(right.fields()));
-    !left.is_empty() && left == right
+    let (left, right) = (left.fields(), right.fields());
+    each_string(left).next().is_some() && each_string(left).eq(each_string(right))
 }

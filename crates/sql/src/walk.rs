@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use model::{Access, Operation, RelationName, RelationUse, Unknown};
 
 use crate::catalog::TEMPORARY;
-use crate::children::each_child;
+use crate::children::{ROOM, each_branch};
 use crate::context::{Context, SearchPaths};
 use crate::findings::Findings;
 use crate::parse::{self, Node, nodes};
@@ -104,7 +104,7 @@ pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Finding
     let mut walk = Walk {
         environment,
         found: Findings::default(),
-        tasks: Vec::new(),
+        tasks: Vec::with_capacity(ROOM / 2),
         scopes: Scopes::default(),
         certain: Vec::new(),
         row_functions: Vec::new(),
@@ -193,11 +193,17 @@ impl<'a> Walk<'a, '_> {
     ) {
         let depth = task.depth + 1;
         let tasks = &mut self.tasks;
-        each_child(task.node, &mut |node| {
+        let names = each_branch(task.node, &mut |node| {
             if let Some(touch) = touch(node) {
                 tasks.push(Task { node, depth, touch, body: false, ..task });
             }
         });
+        // They are parts of the tree like any other.
+        let too_deep = names > 0 && depth > limits::MAX_DEPTH;
+        if too_deep || !self.environment.spend_many(names) {
+            self.tasks.clear();
+            self.found.opaque(Unknown::TooComplex);
+        }
     }
 
     /// Schedules all children; relations directly below are used as `touch` says.

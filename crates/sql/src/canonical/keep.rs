@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::calls;
-use crate::children::each_child;
+use crate::children::{ROOM, each_branch};
 use crate::limits::MAX_NODES;
 use crate::parse::{ConstValue, Node, nodes, present};
-use crate::resolve::{Qualified, strings, type_names};
+use crate::resolve::{Qualified, last_string, last_type_name};
 
 /// What becomes of a constant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,10 @@ pub(super) fn is_about_rows(root: Node<'_>) -> bool {
 /// The constants of `root` that bear meaning, by place; `None` if there are too many nodes.
 pub(super) fn marks(root: Node<'_>, tenant: Option<&str>) -> Option<BTreeMap<usize, Mark>> {
     let mut marks = BTreeMap::new();
-    let mut stack = vec![(root, false)];
-    let mut steps = 0_usize;
+    let mut stack = Vec::with_capacity(ROOM);
+    stack.push((root, false));
+    let mut steps = 1_usize;
     while let Some((node, keep)) = stack.pop() {
-        steps += 1;
         if steps > MAX_NODES {
             return None;
         }
@@ -53,14 +53,16 @@ pub(super) fn marks(root: Node<'_>, tenant: Option<&str>) -> Option<BTreeMap<usi
             continue;
         }
         let below = keep || keeps(node, tenant);
-        each_child(node, &mut |child| stack.push((child, below)));
+        let before = stack.len();
+        let names = each_branch(node, &mut |child| stack.push((child, below)));
+        steps += names + stack.len() - before;
         // The second look marks over the first.
         if let Node::SelectStmt(select) = node {
             limits(select, &mut marks);
             positions(select, &mut marks);
         }
     }
-    Some(marks)
+    (steps <= MAX_NODES).then_some(marks)
 }
 
 /// Whether constants below a node bear meaning.
@@ -69,17 +71,17 @@ fn keeps(node: Node<'_>, tenant: Option<&str>) -> bool {
     match node {
         Node::DefElem(_) | Node::TypeName(_) => true,
         Node::TypeCast(cast) => {
-            let name = cast.type_name().map(type_names).unwrap_or_default();
-            name.last().is_some_and(|name| name.starts_with("reg") || *name == "bool")
+            let name = cast.type_name().and_then(last_type_name);
+            name.is_some_and(|name| name.starts_with("reg") || name == "bool")
         }
         Node::FuncCall(call) => Qualified::of_list(call.funcname()).is_some_and(|written| {
             written.name == "generate_series" || calls::reads_texts(written.name)
         }),
         Node::A_Expr(expression) => {
-            let operator = strings(expression.name()).last().copied().unwrap_or_default();
+            let operator = last_string(expression.name()).unwrap_or_default();
             let about = |node: Node<'_>| {
                 matches!(node, Node::ColumnRef(column)
-                    if tenant.is_some() && strings(column.fields()).last().copied() == tenant)
+                    if tenant.is_some() && last_string(column.fields()) == tenant)
             };
             KEYS.contains(&operator) || about(expression.lexpr()) || about(expression.rexpr())
         }

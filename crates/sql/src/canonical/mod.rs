@@ -7,7 +7,9 @@
 
 mod keep;
 mod keywords;
+mod pieces;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -18,6 +20,7 @@ use crate::parse::Node;
 use crate::scanner::{Scanner, Token};
 use keep::Mark;
 use keywords::is_keyword;
+use pieces::Pieces;
 
 /// Bytes of SHA-256 that a digest has.
 const DIGEST_BYTES: usize = 16;
@@ -34,7 +37,8 @@ pub(crate) fn form(
 ) -> Option<String> {
     let rows = keep::is_about_rows(root);
     let marks = if rows { keep::marks(root, tenant)? } else { BTreeMap::new() };
-    let mut form = Form { pieces: Vec::new(), frames: Vec::new(), rows: None };
+    let pieces = Pieces::with_room(range.len());
+    let mut form = Form { pieces, frames: Vec::new(), rows: None };
     let (mut before, mut operator_end) = ("", None);
     for (token, at) in Scanner::from(text, range.start) {
         if at.start >= range.end {
@@ -46,14 +50,14 @@ pub(crate) fn form(
             Token::Semicolon => break,
             Token::Word => match places.get(&at.start) {
                 Some(name) => form.name(name),
-                None => form.piece(source.to_ascii_lowercase()),
+                None => form.word(source),
             },
             Token::Quoted => match places.get(&at.start) {
                 Some(name) => form.name(name),
                 None => form.piece(unquoted(source)),
             },
             Token::Literal | Token::Other if !rows && !is_operator(source) => {
-                form.piece(source.to_owned());
+                form.piece(source);
             }
             Token::Literal => form.value(marks.get(&at.start), source, "'?'"),
             Token::Other if source.starts_with(|c: char| c.is_ascii_digit()) => {
@@ -62,13 +66,13 @@ pub(crate) fn form(
             Token::Other if operator_end == Some(at.start) => form.grow(source),
             Token::Open => form.open(source, before),
             Token::Close => form.close(source),
-            Token::Other | Token::Dot => form.piece(source.to_owned()),
+            Token::Other | Token::Dot => form.piece(source),
         }
         let operator = token == Token::Other && is_operator(source);
         operator_end = operator.then_some(at.end);
         before = source;
     }
-    let mut text = form.pieces.join(" ");
+    let mut text = form.pieces.into_text();
     if let Some(shape) = facts.shape.known() {
         // What values decided.
         text.push_str(if shape.tautology { " /* filters nothing */" } else { "" });
@@ -115,12 +119,9 @@ fn is_operator(source: &str) -> bool {
 }
 
 /// A quoted name without its quotes, if it is the same without.
-fn unquoted(source: &str) -> String {
+fn unquoted(source: &str) -> &str {
     let inner = source.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match inner.filter(|name| is_plain(name)).filter(|name| !is_keyword(name)) {
-        Some(name) => name.to_owned(),
-        None => source.to_owned(),
-    }
+    inner.filter(|name| is_plain(name) && !is_keyword(name)).unwrap_or(source)
 }
 
 /// Whether a name needs no quotes for its letters.
@@ -132,7 +133,7 @@ fn is_plain(name: &str) -> bool {
 
 /// A form in the making.
 struct Form {
-    pieces: Vec<String>,
+    pieces: Pieces,
     frames: Vec<Frame>,
     /// The last row of a VALUES list, if one has just ended.
     rows: Option<Range<usize>>,
@@ -151,51 +152,56 @@ struct Frame {
 }
 
 impl Form {
-    fn piece(&mut self, piece: String) {
+    fn piece(&mut self, piece: &str) {
         if piece != "," {
             self.rows = None;
         }
         self.pieces.push(piece);
     }
 
+    /// A word, in lower case.
+    fn word(&mut self, word: &str) {
+        self.piece(word);
+        self.pieces.lower_last();
+    }
+
     /// The rest of an operator of several bytes.
     fn grow(&mut self, source: &str) {
-        match self.pieces.last_mut() {
-            Some(last) if is_operator(last) => last.push_str(source),
-            Some(_) | None => self.piece(source.to_owned()),
+        match self.pieces.last() {
+            Some(last) if is_operator(last) => self.pieces.grow_last(source),
+            Some(_) | None => self.piece(source),
         }
     }
 
     fn name(&mut self, name: &RelationName) {
         let own = quoted(&name.name);
-        let written = match &name.schemas {
+        match &name.schemas {
             Schemas::Named(schema) => {
-                self.piece(quoted(schema));
-                self.piece(".".to_owned());
-                own
+                self.piece(&quoted(schema));
+                self.piece(".");
+                self.piece(&own);
             }
             Schemas::Paths(paths) => {
                 let paths: Vec<String> = paths.iter().map(|path| path.join(",")).collect();
-                format!("{{{}}}.{own}", paths.join("|"))
+                self.piece(&format!("{{{}}}.{own}", paths.join("|")));
             }
-            Schemas::Unknown => format!("{{?}}.{own}"),
-        };
-        self.piece(written);
+            Schemas::Unknown => self.piece(&format!("{{?}}.{own}")),
+        }
     }
 
     fn value(&mut self, mark: Option<&Mark>, source: &str, plain: &str) {
         let value = match mark {
-            Some(Mark::Keep) => source.to_owned(),
-            Some(Mark::Limit(class)) => (*class).to_owned(),
-            None => plain.to_owned(),
+            Some(Mark::Keep) => source,
+            Some(Mark::Limit(class)) => class,
+            None => plain,
         };
         let in_list = self.frames.last().is_some_and(|frame| frame.is_list);
-        if let [.., before, comma] = self.pieces.as_slice()
-            && in_list
-            && comma == ","
-            && *before == value
+        if in_list
+            && let Some(comma) = self.pieces.len().checked_sub(1)
+            && self.pieces.get(comma) == Some(",")
+            && comma.checked_sub(1).and_then(|before| self.pieces.get(before)) == Some(value)
         {
-            self.pieces.pop();
+            self.pieces.truncate(comma);
             return;
         }
         self.piece(value);
@@ -210,19 +216,15 @@ impl Form {
             start: self.pieces.len() + 1,
             before: self.rows.take(),
         };
-        self.pieces.push(source.to_owned());
+        self.pieces.push(source);
         self.frames.push(frame);
     }
 
     fn close(&mut self, source: &str) {
-        self.piece(source.to_owned());
+        self.piece(source);
         let Some(frame) = self.frames.pop().filter(|frame| frame.is_row) else { return };
         let row = frame.start..self.pieces.len();
-        let same = frame.before.clone().filter(|before| {
-            self.pieces
-                .get(before.clone())
-                .is_some_and(|old| self.pieces.get(row.clone()) == Some(old))
-        });
+        let same = frame.before.filter(|before| self.pieces.are_same(before, &row));
         self.rows = match same {
             // A row like the one before it says nothing new; the comma and the bracket go, too.
             Some(before) => {
@@ -234,9 +236,9 @@ impl Form {
     }
 }
 
-fn quoted(name: &str) -> String {
+fn quoted(name: &str) -> Cow<'_, str> {
     if is_plain(name) && !is_keyword(name) {
-        return name.to_owned();
+        return Cow::Borrowed(name);
     }
-    unquoted(&format!("\"{}\"", name.replace('"', "\"\"")))
+    Cow::Owned(format!("\"{}\"", name.replace('"', "\"\"")))
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Cast, FORMAT, Function, Oid, Operator, Own, Relation, Snapshot, TEMPORARY, Type};
@@ -42,34 +43,44 @@ struct Index {
     casts_to: HashMap<Oid, Vec<u32>>,
 }
 
-/// By name: positions in the snapshot's list, which is sorted by name and schema.
+/// By name: positions in the snapshot's list, sorted by name and schema, and where each name's begin and end.
 #[derive(Debug, Default)]
-struct Names(Vec<u32>);
+struct Names {
+    order: Vec<u32>,
+    by_name: HashMap<Box<str>, Range<usize>>,
+}
 
 impl Names {
     fn of<T>(rows: &[T], key: impl Fn(&T) -> (&str, &str)) -> Self {
         let mut order: Vec<u32> = (0..).take(rows.len()).collect();
-        order.sort_by(|a, b| {
-            let row = |at: &u32| usize::try_from(*at).ok().and_then(|at| rows.get(at)).map(&key);
-            row(a).cmp(&row(b))
-        });
-        Self(order)
+        let row = |position: &u32| at(rows, Some(position)).map(&key);
+        order.sort_by(|a, b| row(a).cmp(&row(b)));
+        let mut by_name: HashMap<Box<str>, Range<usize>> = HashMap::new();
+        for (place, (name, _)) in order.iter().filter_map(row).enumerate() {
+            match by_name.get_mut(name) {
+                Some(known) => known.end = place + 1,
+                None => {
+                    by_name.insert(name.into(), place..place + 1);
+                }
+            }
+        }
+        Self { order, by_name }
     }
 
     fn find<'r, T>(
         &'r self,
         rows: &'r [T],
-        wanted: (&str, &str),
-        key: fn(&T) -> (&str, &str),
+        (name, schema): (&str, &str),
+        key: impl Fn(&T) -> (&str, &str),
     ) -> impl Iterator<Item = &'r T> {
-        let row = |at: &u32| usize::try_from(*at).ok().and_then(|at| rows.get(at));
-        let start = self.0.partition_point(|at| row(at).is_some_and(|row| key(row) < wanted));
-        let rest = self.0.get(start..).unwrap_or_default();
-        let count = rest.partition_point(|at| row(at).is_some_and(|row| key(row) == wanted));
-        rest.get(..count)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(move |at| usize::try_from(*at).ok().and_then(|at| rows.get(at)))
+        let row = |position: &u32| at(rows, Some(position));
+        let schema_of = |position: &u32| row(position).map(|row| key(row).1);
+        let named = self.by_name.get(name).and_then(|range| self.order.get(range.clone()));
+        let named = named.unwrap_or_default();
+        let start = named.partition_point(|at| schema_of(at).is_some_and(|own| own < schema));
+        let rest = named.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|at| schema_of(at) == Some(schema));
+        rest.get(..count).unwrap_or_default().iter().filter_map(row)
     }
 }
 

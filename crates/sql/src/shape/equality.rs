@@ -11,7 +11,7 @@ use super::scope::Scope;
 use super::{Shaped, Shaper};
 use crate::limits::{MAX_EQUALITIES, MAX_PREDICATE_DEPTH};
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, strings, type_names};
+use crate::resolve::{Qualified, last_type_name, type_names};
 
 /// How many casts, and `(SELECT …)` around a value, are looked through.
 const MAX_WRAPPERS: usize = 16;
@@ -27,78 +27,80 @@ struct Reading<'s, 'a> {
 }
 
 impl<'a> Shaper<'a, '_> {
-    /// What `condition` implies for rows of the references `bound`.
+    /// Adds what `condition` implies for rows of the references `bound`.
     pub(super) fn equalities(
-        &self,
+        &mut self,
         condition: Node<'a>,
         scope: &Rc<Scope<'a>>,
         bound: &[u32],
-    ) -> Shaped<Vec<Equality>> {
-        self.implied(condition, &Reading { scope, bound }, true, 0)
+    ) -> Shaped<()> {
+        let mut found = std::mem::take(&mut self.shape.equalities);
+        self.implied(condition, &Reading { scope, bound }, (true, 0), &mut found)?;
+        self.shape.equalities = found;
+        self.few_equalities()
     }
 
-    /// What `node` implies where it is true, or where it is false.
+    /// Adds what `node` implies where it is true, or where it is false.
     fn implied(
         &self,
         node: Node<'a>,
         reading: &Reading<'_, 'a>,
-        wanted: bool,
-        depth: u32,
-    ) -> Shaped<Vec<Equality>> {
+        (wanted, depth): (bool, u32),
+        found: &mut Vec<Equality>,
+    ) -> Shaped<()> {
         self.spend()?;
         if depth > MAX_PREDICATE_DEPTH {
-            return Ok(Vec::new());
+            return Ok(());
         }
         if let Node::BoolExpr(expression) = node {
-            return self.junction(expression, reading, wanted, depth);
+            return self.junction(expression, reading, (wanted, depth), found);
         }
-        let mut found = Vec::new();
         if let Node::A_Expr(expression) = node {
-            reading.comparison(expression, wanted, &mut found);
+            reading.comparison(expression, wanted, found);
         } else if let Node::BooleanTest(test) = node
             && wanted
             && test.booltesttype == raw::BoolTestType::IS_TRUE
         {
-            return self.implied(test.arg(), reading, true, depth + 1);
+            return self.implied(test.arg(), reading, (true, depth + 1), found);
         }
-        Ok(found)
+        Ok(())
     }
 
     fn junction(
         &self,
         expression: &'a nodes::BoolExpr,
         reading: &Reading<'_, 'a>,
-        wanted: bool,
-        depth: u32,
-    ) -> Shaped<Vec<Equality>> {
+        (wanted, depth): (bool, u32),
+        found: &mut Vec<Equality>,
+    ) -> Shaped<()> {
         use raw::BoolExprType as Kind;
         let all_hold = match expression.boolop {
             Kind::AND_EXPR => wanted,
             Kind::OR_EXPR => !wanted,
             _ => {
                 return match expression.args().first() {
-                    Some(inner) => self.implied(inner, reading, !wanted, depth + 1),
-                    None => Ok(Vec::new()),
+                    Some(inner) => self.implied(inner, reading, (!wanted, depth + 1), found),
+                    None => Ok(()),
                 };
             }
         };
-        let mut found: Option<Vec<Equality>> = None;
-        for part in expression.args() {
-            let next = self.implied(part, reading, wanted, depth + 1)?;
-            found = Some(match found {
-                None => next,
-                Some(mut before) if all_hold => {
-                    before.extend(next);
-                    before
-                }
+        let before = found.len();
+        for (at, part) in expression.args().iter().enumerate() {
+            if all_hold || at == 0 {
+                self.implied(part, reading, (wanted, depth + 1), found)?;
+            } else {
                 // One of them holds: only what each implies is certain.
-                Some(before) => before.into_iter().filter(|one| next.contains(one)).collect(),
-            });
-            if found.as_ref().is_some_and(|found| found.len() > MAX_EQUALITIES) {
+                let mut next = Vec::new();
+                self.implied(part, reading, (wanted, depth + 1), &mut next)?;
+                let mut own = found.split_off(before);
+                own.retain(|one| next.contains(one));
+                found.append(&mut own);
+            }
+            if found.len().saturating_sub(before) > MAX_EQUALITIES {
                 return Err(Unknown::TooComplex);
             }
         }
-        Ok(found.unwrap_or_default())
+        Ok(())
     }
 }
 
@@ -130,7 +132,7 @@ impl<'a> Reading<'_, 'a> {
                     if let Some(only) = only_element(other)
                         && let Some(column) = operand(left, self.scope)
                     {
-                        both(&column, &Operand::Constant(only), self.bound, found);
+                        both(column, Operand::Constant(only), self.bound, found);
                     }
                 }
             },
@@ -154,7 +156,7 @@ impl<'a> Reading<'_, 'a> {
     fn single(&self, left: Node<'a>, right: Node<'a>, found: &mut Vec<Equality>) {
         let scope = self.scope;
         if let (Some(left), Some(right)) = (operand(left, scope), operand(right, scope)) {
-            both(&left, &right, self.bound, found);
+            both(left, right, self.bound, found);
         }
     }
 
@@ -165,7 +167,7 @@ impl<'a> Reading<'_, 'a> {
         if let (Some(left), Some(right)) = (operand(left, scope), operand(right, scope))
             && (constant(&left) || constant(&right))
         {
-            both(&left, &right, self.bound, found);
+            both(left, right, self.bound, found);
         }
     }
 
@@ -176,7 +178,7 @@ impl<'a> Reading<'_, 'a> {
         if values.all(|other| other.as_ref() == Some(&first))
             && let Some(column) = operand(left, self.scope)
         {
-            both(&column, &first, self.bound, found);
+            both(column, first, self.bound, found);
         }
     }
 }
@@ -206,27 +208,41 @@ pub(super) fn operand(node: Node<'_>, scope: &Rc<Scope<'_>>) -> Option<Operand> 
 }
 
 /// Both directions of `left = right`, for those sides that are columns of `bound` references.
-pub(super) fn both(left: &Operand, right: &Operand, bound: &[u32], found: &mut Vec<Equality>) {
-    for (column, to) in [(left, right), (right, left)] {
-        if let Operand::Column(of, column) = column
-            && !of.is_empty()
-            && of.iter().all(|one| bound.contains(one))
-        {
-            found.push(Equality { of: of.clone(), column: column.clone(), to: to.clone() });
+pub(super) fn both(left: Operand, right: Operand, bound: &[u32], found: &mut Vec<Equality>) {
+    match (is_bound(&left, bound), is_bound(&right, bound)) {
+        (true, true) => {
+            found.extend(equality(left.clone(), right.clone()));
+            found.extend(equality(right, left));
         }
+        (true, false) => found.extend(equality(left, right)),
+        (false, true) => found.extend(equality(right, left)),
+        (false, false) => {}
+    }
+}
+
+fn is_bound(operand: &Operand, bound: &[u32]) -> bool {
+    matches!(operand, Operand::Column(of, _)
+        if !of.is_empty() && of.iter().all(|one| bound.contains(one)))
+}
+
+/// That a column is equal to something; `None` if it is no column.
+fn equality(column: Operand, to: Operand) -> Option<Equality> {
+    match column {
+        Operand::Column(of, column) => Some(Equality { of, column, to }),
+        Operand::Constant(_) | Operand::Parameter(_) | Operand::Setting(_) => None,
     }
 }
 
 fn column_operand(column: &nodes::ColumnRef, scope: &Rc<Scope<'_>>) -> Option<Operand> {
-    let names = strings(column.fields());
-    if names.len() != column.fields().len() {
+    if column.fields().iter().any(|field| field.as_str().is_none()) {
         return None;
     }
-    let written = Qualified::of(&names)?;
-    match written.schema {
-        None => scope.unqualified(written.name).value,
-        Some(qualifier) => scope.qualified(qualifier, written.name).value,
-    }
+    let written = Qualified::of_list(column.fields())?;
+    let found = match written.schema {
+        None => scope.unqualified(written.name),
+        Some(qualifier) => scope.qualified(qualifier, written.name),
+    };
+    found.value(written.name)
 }
 
 fn is_plain(name: &nodes::TypeName) -> bool {
@@ -239,7 +255,7 @@ fn is_plain(name: &nodes::TypeName) -> bool {
 
 /// Whether a column under this cast is still told apart from every other value.
 fn keeps_any(name: &nodes::TypeName) -> bool {
-    type_names(name).last().is_some_and(|last| matches!(*last, "text" | "varchar" | "uuid"))
+    last_type_name(name).is_some_and(|last| matches!(last, "text" | "varchar" | "uuid"))
 }
 
 #[expect(
@@ -288,7 +304,7 @@ fn only_element(node: Node<'_>) -> Option<String> {
     let mut node = node;
     while let Node::TypeCast(cast) = node {
         let name = cast.type_name()?;
-        let last = type_names(name).last().copied()?;
+        let last = last_type_name(name)?;
         if !name.typmods().is_empty() || !PLAIN.contains(&last) {
             return None;
         }

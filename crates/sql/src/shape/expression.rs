@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use model::{ColumnName, RowLimit};
+use model::RowLimit;
 
 use super::scope::{Scope, Source};
-use super::{Shaped, Shaper};
-use crate::children::each_child;
+use super::{Shaped, Shaper, Yield};
+use crate::children::each_branch;
 use crate::literal::{self, Literal};
 use crate::parse::{ConstValue, Node, NodeList, nodes, present, raw};
-use crate::resolve::{Qualified, strings};
+use crate::resolve::{Qualified, each_string, last_string};
 use crate::value::{Value, evaluate};
 
 /// Functions that give another order each time.
@@ -44,14 +44,15 @@ impl<'a> Shaper<'a, '_> {
         scope: &Rc<Scope<'a>>,
         ctes: usize,
     ) -> Shaped<()> {
-        let mut stack = vec![node];
-        while let Some(node) = stack.pop() {
+        let base = self.stack.len();
+        let mut next = Some(node);
+        while let Some(node) = next {
             self.spend()?;
             match node {
                 Node::ColumnRef(column) => self.column(column, scope),
                 Node::SubLink(link) => {
                     self.shape.sub_selects = self.shape.sub_selects.saturating_add(1);
-                    stack.extend(present(link.testexpr()));
+                    self.stack.extend(present(link.testexpr()));
                     self.sub_link(link, scope, ctes)?;
                 }
                 Node::SelectStmt(_)
@@ -59,17 +60,21 @@ impl<'a> Shaper<'a, '_> {
                 | Node::UpdateStmt(_)
                 | Node::DeleteStmt(_)
                 | Node::MergeStmt(_) => {
-                    self.query(node, Some(scope), ctes)?;
+                    self.query(node, Some(scope), ctes, Yield::Ignored)?;
                 }
                 Node::A_Indirection(indirection) => {
-                    for name in strings(indirection.indirection()) {
-                        let of = scope.references();
-                        self.columns.insert(ColumnName { name: name.to_owned(), of });
+                    for name in each_string(indirection.indirection()) {
+                        self.columns.insert(name, scope.references());
                     }
-                    each_child(node, &mut |child| stack.push(child));
+                    let names = each_branch(node, &mut |child| self.stack.push(child));
+                    self.spend_many(names)?;
                 }
-                other => each_child(other, &mut |child| stack.push(child)),
+                other => {
+                    let names = each_branch(other, &mut |child| self.stack.push(child));
+                    self.spend_many(names)?;
+                }
             }
+            next = if self.stack.len() > base { self.stack.pop() } else { None };
         }
         Ok(())
     }
@@ -88,16 +93,15 @@ impl<'a> Shaper<'a, '_> {
         {
             return self.deeper(|this| this.exists(select, scope, ctes));
         }
-        self.query(query, Some(scope), ctes).map(|_outputs| ())
+        self.query(query, Some(scope), ctes, Yield::Ignored).map(|_outputs| ())
     }
 
     fn column(&mut self, column: &'a nodes::ColumnRef, scope: &Rc<Scope<'a>>) {
         let fields = column.fields();
         let starred = matches!(fields.iter().next_back(), Some(Node::A_Star(_)));
-        let names = strings(fields);
         if starred {
             let mut all = Vec::new();
-            for source in scope.star(names.last().copied()) {
+            for source in scope.star(last_string(fields)) {
                 match source {
                     Source::Relation(index) => all.push(*index),
                     Source::Join(inner) => all.extend(inner),
@@ -108,15 +112,15 @@ impl<'a> Shaper<'a, '_> {
             self.starred(&all);
             return;
         }
-        let Some(written) = Qualified::of(&names) else { return };
+        let Some(written) = Qualified::of_list(fields) else { return };
         let found = match written.schema {
             None => scope.unqualified(written.name),
             Some(qualifier) => scope.qualified(qualifier, written.name),
         };
         self.starred(&found.rows);
-        let resolved_inside = found.of.is_empty() && found.value.is_some();
+        let resolved_inside = found.of.is_empty() && found.is_certain();
         if !resolved_inside {
-            self.columns.insert(ColumnName { name: written.name.to_owned(), of: found.of });
+            self.columns.insert(written.name, &found.of);
         }
     }
 
@@ -154,8 +158,9 @@ impl<'a> Shaper<'a, '_> {
     }
 
     fn is_random(&self, node: Node<'_>) -> Shaped<bool> {
-        let mut stack = vec![node];
-        while let Some(node) = stack.pop() {
+        let mut stack = Vec::new();
+        let mut next = Some(node);
+        while let Some(node) = next {
             self.spend()?;
             if let Node::FuncCall(call) = node
                 && Qualified::of_list(call.funcname())
@@ -163,7 +168,9 @@ impl<'a> Shaper<'a, '_> {
             {
                 return Ok(true);
             }
-            each_child(node, &mut |child| stack.push(child));
+            let names = each_branch(node, &mut |child| stack.push(child));
+            self.spend_many(names)?;
+            next = stack.pop();
         }
         Ok(false)
     }
@@ -174,6 +181,12 @@ pub(super) fn limit(select: &nodes::SelectStmt) -> RowLimit {
     let Some(node) = present(select.limit_count()) else { return RowLimit::Missing };
     if let Node::ParamRef(parameter) = literal::bare(node) {
         return u32::try_from(parameter.number).map_or(RowLimit::NotConstant, RowLimit::Parameter);
+    }
+    if let Node::A_Const(constant) = node
+        && !constant.isnull
+        && let Some(ConstValue::Integer(rows)) = constant.val()
+    {
+        return u64::try_from(rows).map_or(RowLimit::NotConstant, RowLimit::Rows);
     }
     match evaluate(node, 0) {
         Value::Number(rows) => rounded(rows),
@@ -198,8 +211,8 @@ fn rounded(rows: f64) -> RowLimit {
 pub(super) fn output_of<'a>(select: &'a nodes::SelectStmt, key: Node<'a>) -> Option<Node<'a>> {
     let targets = || select.target_list().iter();
     if let Node::ColumnRef(column) = key {
-        let names = strings(column.fields());
-        let [only] = names.as_slice() else { return None };
+        let mut names = each_string(column.fields());
+        let (Some(only), None) = (names.next(), names.next()) else { return None };
         return targets().find(|target| target.name() == Some(only)).map(nodes::ResTarget::val);
     }
     if let Node::A_Const(_) = key

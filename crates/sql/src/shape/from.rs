@@ -2,12 +2,14 @@
 //!
 //! Invariant: an outer join's condition holds for the rows of its other side only.
 
+use std::ops::Range;
 use std::rc::Rc;
 
-use model::{Access, ColumnName, Operand};
+use model::{Access, Operand};
 
-use super::scope::{Item, Outputs, Scope, Source};
-use super::{Shaped, Shaper};
+use super::equality::both;
+use super::scope::{Item, Merged, Outputs, Scope, Source};
+use super::{Shaped, Shaper, Yield};
 use crate::children::each_child;
 use crate::parse::{Node, NodeList, nodes, present, raw};
 use crate::resolve::{Qualified, strings};
@@ -17,21 +19,22 @@ pub(super) struct Place<'a> {
     outer: Option<Rc<Scope<'a>>>,
     ctes: usize,
     pub(super) items: Vec<Item<'a>>,
-    merged: Vec<(&'a str, Vec<u32>)>,
-    /// Join conditions, with the references for which they hold.
-    ons: Vec<(Node<'a>, Vec<u32>)>,
+    merged: Merged<'a>,
+    /// Join conditions, with the references for which they hold: a part of `filtered`.
+    ons: Vec<(Node<'a>, Range<usize>)>,
     /// Columns of USING: the two sides, and the references for which they are equal.
     usings: Vec<Using>,
     /// Its relations.
     pub(super) direct: Vec<u32>,
-    /// The references that its WHERE filters: those, and the ones in transparent queries.
+    /// The references that its WHERE filters: those, and the ones in transparent queries. What stands or falls with
+    /// one item is in a row.
     pub(super) filtered: Vec<u32>,
 }
 
 struct Using {
     left: Option<Operand>,
     right: Option<Operand>,
-    bound: Vec<u32>,
+    bound: Range<usize>,
 }
 
 impl<'a> Place<'a> {
@@ -53,13 +56,20 @@ impl<'a> Place<'a> {
         self.ctes
     }
 
-    /// The names that are in scope after it.
-    pub(super) fn scope(&self) -> Rc<Scope<'a>> {
-        Rc::new(Scope {
-            items: self.items.clone(),
-            merged: self.merged.clone(),
-            outer: self.outer.clone(),
-        })
+    /// The names that are in scope so far.
+    fn so_far(&self) -> Rc<Scope<'a>> {
+        Rc::new(Scope::new(self.items.clone(), self.merged.clone(), self.outer.clone()))
+    }
+
+    /// The names that are in scope after it. It has no more items.
+    pub(super) fn scope(&mut self) -> Rc<Scope<'a>> {
+        let (items, merged) = (std::mem::take(&mut self.items), std::mem::take(&mut self.merged));
+        Rc::new(Scope::new(items, merged, self.outer.clone()))
+    }
+
+    /// The references of a part of it.
+    fn bound(&self, range: &Range<usize>) -> &[u32] {
+        self.filtered.get(range.clone()).unwrap_or_default()
     }
 
     /// A relation that a statement writes.
@@ -76,54 +86,54 @@ impl<'a> Shaper<'a, '_> {
         let commas = u32::try_from(clause.len().saturating_sub(1)).unwrap_or(u32::MAX);
         self.shape.joins = self.shape.joins.saturating_add(commas);
         for node in clause {
-            let filtered = self.source(node, place)?;
-            place.filtered.extend(filtered);
+            self.source(node, place)?;
         }
         Ok(())
     }
 
-    /// One item: the references whose rows stand or fall with its rows.
-    pub(super) fn source(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Shaped<Vec<u32>> {
+    /// One item: adds the references whose rows stand or fall with its rows.
+    pub(super) fn source(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Shaped<()> {
         self.spend()?;
         self.deeper(|this| this.source_node(node, place))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "functions and their like: any columns")]
-    fn source_node(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Shaped<Vec<u32>> {
+    fn source_node(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Shaped<()> {
         match node {
             Node::RangeVar(var) => self.relation(var, place),
             Node::RangeSubselect(sub) => {
                 self.shape.sub_selects = self.shape.sub_selects.saturating_add(1);
-                let outer = if sub.lateral { Some(place.scope()) } else { place.outer.clone() };
-                let outputs = self.query(sub.subquery(), outer.as_ref(), place.ctes)?;
+                let outer = if sub.lateral { Some(place.so_far()) } else { place.outer.clone() };
+                let outputs =
+                    self.query(sub.subquery(), outer.as_ref(), place.ctes, Yield::Wanted)?;
                 let names = sub.alias().map(|alias| strings(alias.colnames())).unwrap_or_default();
                 let outputs = outputs.renamed(&names);
-                let filtered = outputs.transparent.clone();
+                place.filtered.extend(&outputs.transparent);
                 let name = sub.alias().and_then(nodes::Alias::aliasname);
                 place.items.push(Item { name, source: Source::Derived(Rc::new(outputs)) });
-                Ok(filtered)
+                Ok(())
             }
             Node::RangeTableSample(sample) => {
-                let scope = place.scope();
+                let scope = place.so_far();
                 self.expressions(sample.args(), &scope, place.ctes)?;
                 self.expression(sample.repeatable(), &scope, place.ctes)?;
                 self.source(sample.relation(), place)
             }
             Node::JoinExpr(join) => self.join(join, place),
             other => {
-                let scope = place.scope();
+                let scope = place.so_far();
                 let mut children = Vec::new();
                 each_child(other, &mut |child| children.push(child));
                 for child in children {
                     self.expression(child, &scope, place.ctes)?;
                 }
                 place.items.push(Item { name: function_name(other), source: Source::Opaque });
-                Ok(Vec::new())
+                Ok(())
             }
         }
     }
 
-    fn relation(&mut self, var: &'a nodes::RangeVar, place: &mut Place<'a>) -> Shaped<Vec<u32>> {
+    fn relation(&mut self, var: &'a nodes::RangeVar, place: &mut Place<'a>) -> Shaped<()> {
         let own = var.relname().unwrap_or_default();
         let alias = var.alias();
         let name = alias.and_then(nodes::Alias::aliasname).or(Some(own));
@@ -137,7 +147,7 @@ impl<'a> Shaper<'a, '_> {
                 Rc::new(Outputs::clone(&outputs).renamed(&names))
             };
             place.items.push(Item { name, source: Source::Derived(outputs) });
-            return Ok(Vec::new());
+            return Ok(());
         }
         let index = self.refer(var, Access::Read)?;
         place.direct.push(index);
@@ -148,72 +158,84 @@ impl<'a> Shaper<'a, '_> {
             self.all_columns(&[index]);
             place.items.push(Item { name, source: Source::Derived(Rc::new(Outputs::opaque())) });
         }
-        Ok(vec![index])
+        place.filtered.push(index);
+        Ok(())
     }
 
-    fn join(&mut self, join: &'a nodes::JoinExpr, place: &mut Place<'a>) -> Shaped<Vec<u32>> {
+    fn join(&mut self, join: &'a nodes::JoinExpr, place: &mut Place<'a>) -> Shaped<()> {
         use raw::JoinType as Kind;
         self.shape.joins = self.shape.joins.saturating_add(1);
-        let before = place.items.len();
-        let mut left = self.source(join.larg(), place)?;
-        let between = place.items.len();
-        let right = self.source(join.rarg(), place)?;
+        let first = (place.items.len(), place.filtered.len());
+        self.source(join.larg(), place)?;
+        let second = (place.items.len(), place.filtered.len());
+        self.source(join.rarg(), place)?;
+        let end = place.filtered.len();
         let bound = match join.jointype {
-            Kind::JOIN_INNER => left.iter().chain(&right).copied().collect(),
-            Kind::JOIN_LEFT => right.clone(),
-            Kind::JOIN_RIGHT => left.clone(),
-            _ => Vec::new(),
+            Kind::JOIN_INNER => first.1..end,
+            Kind::JOIN_LEFT => second.1..end,
+            Kind::JOIN_RIGHT => first.1..second.1,
+            _ => end..end,
         };
-        let side = |items: &[Item<'a>]| Scope {
-            items: items.to_vec(),
-            merged: place.merged.clone(),
-            outer: None,
-        };
-        let sides = (
-            side(place.items.get(before..between).unwrap_or_default()),
-            side(place.items.get(between..).unwrap_or_default()),
-        );
-        for column in join.using_clause().iter().filter_map(nodes::String::sval) {
-            let (one, other) = (sides.0.unqualified(column), sides.1.unqualified(column));
-            for of in [&one.of, &other.of] {
-                self.columns.insert(ColumnName { name: column.to_owned(), of: of.clone() });
-            }
-            let merged = match join.jointype {
-                Kind::JOIN_INNER | Kind::JOIN_LEFT => one.of,
-                Kind::JOIN_RIGHT => other.of,
-                _ => Vec::new(),
-            };
-            place.merged.retain(|(name, _)| *name != column);
-            place.merged.push((column, merged));
-            let bound = bound.clone();
-            place.usings.push(Using { left: one.value, right: other.value, bound });
+        if !join.using_clause().is_empty() {
+            self.using(join, (first.0, second.0), &bound, place);
         }
         if let Some(condition) = present(join.quals()) {
             place.ons.push((condition, bound));
         }
         if let Some(name) = join.alias().and_then(nodes::Alias::aliasname) {
-            let all = left.iter().chain(&right).copied().collect::<Vec<u32>>();
+            let all = place.bound(&(first.1..end)).to_vec();
             if join.alias().is_some_and(|alias| !alias.colnames().is_empty()) {
                 self.all_columns(&all);
             }
             place.items.push(Item { name: Some(name), source: Source::Join(all) });
         }
-        left.extend(right);
-        Ok(left)
+        Ok(())
+    }
+
+    /// The columns of USING: `first` and `second` are the places of the two sides' items.
+    fn using(
+        &mut self,
+        join: &'a nodes::JoinExpr,
+        (first, second): (usize, usize),
+        bound: &Range<usize>,
+        place: &mut Place<'a>,
+    ) {
+        use raw::JoinType as Kind;
+        let side = |items: Option<&[Item<'a>]>| {
+            Scope::new(items.unwrap_or_default().to_vec(), place.merged.clone(), None)
+        };
+        let sides = (side(place.items.get(first..second)), side(place.items.get(second..)));
+        for column in join.using_clause().iter().filter_map(nodes::String::sval) {
+            let (one, other) = (sides.0.unqualified(column), sides.1.unqualified(column));
+            for of in [&one.of, &other.of] {
+                self.columns.insert(column, of);
+            }
+            let merged = match join.jointype {
+                Kind::JOIN_INNER | Kind::JOIN_LEFT => one.of.to_vec(),
+                Kind::JOIN_RIGHT => other.of.to_vec(),
+                _ => Vec::new(),
+            };
+            place.merged.retain(|(name, _)| *name != column);
+            place.merged.push((column, merged));
+            let (left, right, bound) = (one.value(column), other.value(column), bound.clone());
+            place.usings.push(Using { left, right, bound });
+        }
     }
 
     /// Join conditions, with every name of the FROM clause in scope.
-    pub(super) fn conditions(&mut self, place: &Place<'a>, scope: &Rc<Scope<'a>>) -> Shaped<()> {
+    pub(super) fn conditions(
+        &mut self,
+        place: &mut Place<'a>,
+        scope: &Rc<Scope<'a>>,
+    ) -> Shaped<()> {
         for (condition, bound) in &place.ons {
-            let found = self.equalities(*condition, scope, bound)?;
-            self.add_equalities(found)?;
+            self.equalities(*condition, scope, place.bound(bound))?;
             self.expression(*condition, scope, place.ctes)?;
         }
-        for Using { left, right, bound } in &place.usings {
+        for Using { left, right, bound } in std::mem::take(&mut place.usings) {
             if let (Some(left), Some(right)) = (left, right) {
-                let mut found = Vec::new();
-                super::equality::both(left, right, bound, &mut found);
-                self.add_equalities(found)?;
+                both(left, right, place.bound(&bound), &mut self.shape.equalities);
+                self.few_equalities()?;
             }
         }
         Ok(())

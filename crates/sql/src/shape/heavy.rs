@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use model::{Heavy, Shape, Unknown};
 
-use crate::children::each_child;
+use crate::children::{ROOM, each_branch};
 use crate::literal;
 use crate::names::is_truthy_analyze;
 use crate::parse::{Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
-use crate::resolve::{Qualified, strings};
+use crate::resolve::{Qualified, last_string, last_type_name};
 use crate::value::{Value, evaluate};
 
 /// Rows beyond which a series is long.
@@ -66,8 +66,8 @@ struct Look<'a, 'c> {
 }
 
 impl<'a> Look<'a, '_> {
-    fn spend(&self) -> Result<(), Unknown> {
-        let left = self.left.get().checked_sub(1).ok_or(Unknown::TooComplex)?;
+    fn spend(&self, nodes: usize) -> Result<(), Unknown> {
+        let left = self.left.get().checked_sub(nodes).ok_or(Unknown::TooComplex)?;
         self.left.set(left);
         Ok(())
     }
@@ -75,14 +75,14 @@ impl<'a> Look<'a, '_> {
     /// What may stand anywhere.
     #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is the total table")]
     fn everything(&mut self, root: Node<'a>) -> Result<(), Unknown> {
-        let mut stack: Vec<(Node<'a>, u32, bool)> = vec![(root, 0, false)];
+        let mut stack: Vec<(Node<'a>, u32, bool)> = Vec::with_capacity(ROOM);
+        stack.push((root, 0, false));
         // Looked at when all names of WITH queries are known.
         let mut selects = Vec::new();
         while let Some((node, depth, cut_short)) = stack.pop() {
-            self.spend()?;
-            if depth == DEEP {
-                self.heavy.push(Heavy::DeepNesting);
-            }
+            self.spend(1)?;
+            let depth = depth.saturating_add(1);
+            let is_deep = depth == DEEP;
             match node {
                 Node::SelectStmt(select) => selects.push(select),
                 Node::CommonTableExpr(cte) => {
@@ -97,7 +97,12 @@ impl<'a> Look<'a, '_> {
             }
             // Whoever stops reading stops the recursion (PostgreSQL documentation, "Recursive Queries").
             let ends = matches!(node, Node::SelectStmt(select) if is_cut_short(select));
-            each_child(node, &mut |child| stack.push((child, depth.saturating_add(1), ends)));
+            let before = stack.len();
+            let names = each_branch(node, &mut |child| stack.push((child, depth, ends)));
+            self.spend(names)?;
+            if is_deep && (names > 0 || stack.len() > before) {
+                self.heavy.push(Heavy::DeepNesting);
+            }
         }
         if selects.into_iter().any(|select| self.is_uncorrelated(select)) {
             self.heavy.push(Heavy::UncorrelatedJoin);
@@ -143,21 +148,12 @@ impl<'a> Look<'a, '_> {
 
     /// Several stored relations, and no condition at all between any of them.
     fn is_uncorrelated(&self, select: &'a nodes::SelectStmt) -> bool {
-        let mut on = false;
-        let mut stack: Vec<Node<'a>> = select.from_clause().iter().collect();
-        let count = self.stored(select.from_clause().iter()).len()
-            + self.repeated_ctes(select.from_clause().iter());
-        while let Some(node) = stack.pop() {
-            if let Node::JoinExpr(join) = node {
-                let constant = present(join.quals())
-                    .map(|quals| matches!(truth(quals, None, 0), Truth::True | Truth::Constant));
-                on |= join.is_natural || !join.using_clause().is_empty() || constant == Some(false);
-                stack.extend([join.larg(), join.rarg()]);
-            }
+        let from = select.from_clause();
+        if matches!((from.len(), from.first()), (0, _) | (1, Some(Node::RangeVar(_)))) {
+            return false;
         }
-        let filters = present(select.where_clause())
-            .is_some_and(|clause| !matches!(truth(clause, None, 0), Truth::True | Truth::Constant));
-        count > 1 && !on && !filters
+        let count = self.stored(from.iter()).len() + self.repeated_ctes(from.iter());
+        count > 1 && !joins_on(from.iter()) && !filters(select.where_clause())
     }
 
     fn call(&mut self, call: &'a nodes::FuncCall) {
@@ -214,7 +210,7 @@ impl<'a> Look<'a, '_> {
     }
 
     fn pattern(&mut self, expression: &'a nodes::A_Expr) {
-        let operator = strings(expression.name()).last().copied();
+        let operator = last_string(expression.name());
         let matches = matches!(operator, Some("~" | "~*" | "!~" | "!~*"));
         let like = matches!(operator, Some("~~" | "~~*" | "!~~" | "!~~*"));
         // SIMILAR TO wraps its pattern in a call.
@@ -265,6 +261,27 @@ impl<'a> Look<'a, '_> {
     }
 }
 
+/// Whether a condition stands between any items of a FROM clause.
+fn joins_on<'a>(from: impl Iterator<Item = Node<'a>>) -> bool {
+    let mut stack: Vec<Node<'a>> = from.collect();
+    while let Some(node) = stack.pop() {
+        if let Node::JoinExpr(join) = node {
+            if join.is_natural || !join.using_clause().is_empty() || filters(join.quals()) {
+                return true;
+            }
+            stack.extend([join.larg(), join.rarg()]);
+        }
+    }
+    false
+}
+
+/// Whether there is a condition, and not one that lets everything through.
+fn filters(condition: Node<'_>) -> bool {
+    present(condition).is_some_and(|condition| {
+        !matches!(truth(condition, None, 0), Truth::True | Truth::Constant)
+    })
+}
+
 /// A LIMIT that is a number, with nothing that has to see every row first.
 fn is_cut_short(select: &nodes::SelectStmt) -> bool {
     let limited = present(select.limit_count()).is_some_and(
@@ -301,14 +318,10 @@ fn is_as_long_as_data(call: &nodes::FuncCall) -> bool {
 
 /// A series of dates or times.
 fn is_temporal(call: &nodes::FuncCall) -> bool {
-    let temporal = |names: &[&str]| {
-        names
-            .last()
-            .is_some_and(|name| matches!(*name, "date" | "timestamp" | "timestamptz" | "interval"))
-    };
+    let temporal = |name| matches!(name, "date" | "timestamp" | "timestamptz" | "interval");
     call.args().iter().any(|argument| {
         if let Node::TypeCast(cast) = argument {
-            cast.type_name().is_some_and(|name| temporal(&crate::resolve::type_names(name)))
+            cast.type_name().and_then(last_type_name).is_some_and(temporal)
         } else if let Node::FuncCall(call) = argument {
             Qualified::of_list(call.funcname())
                 .is_some_and(|name| matches!(name.name, "now" | "date_trunc" | "make_date"))

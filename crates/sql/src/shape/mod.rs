@@ -5,6 +5,7 @@
 //! kept only where every row that counts satisfies it; a column that may be used is never left out;
 //! depth and work are bounded, and a bound that is reached makes the shape unknown.
 
+mod columns;
 mod equality;
 mod expression;
 mod from;
@@ -14,18 +15,17 @@ mod query;
 mod scope;
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 
 use model::{
-    Access, ColumnName, Equality, Fact, Heavy, Operand, Reference, RelationName, Rows, Shape,
-    SqlFacts, Unknown,
+    Access, Fact, Heavy, Operand, Reference, RelationName, Rows, Shape, SqlFacts, Unknown,
 };
 
-use crate::children::each_child;
+use crate::children::{ROOM, each_child};
 use crate::context::{Context, SearchPaths};
 use crate::limits;
 use crate::parse::{self, Node, nodes};
 use crate::{resolve, scanner, statements};
+use columns::Columns;
 use scope::Cte;
 
 /// A part of the walk, or why there is no shape.
@@ -36,9 +36,18 @@ struct Shaper<'a, 'e> {
     context: Context<'e>,
     left: &'e Cell<usize>,
     shape: Shape,
-    columns: BTreeSet<ColumnName>,
+    columns: Columns,
     ctes: Vec<Cte<'a>>,
     depth: u32,
+    /// Nodes that expressions under way still have to visit, each above those that were there when it began.
+    stack: Vec<Node<'a>>,
+}
+
+/// Whether anybody asks what a query yields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Yield {
+    Wanted,
+    Ignored,
 }
 
 /// What a statement touches beside what its text shows as references.
@@ -75,11 +84,13 @@ pub(crate) fn of(
     };
     shape.references.extend(hidden.named.iter().map(|relation| reference(relation.clone())));
     // TRUNCATE, LOCK and their like: all of it, by no query.
-    let queried: BTreeSet<&RelationName> =
+    let mut queried: Vec<&RelationName> =
         shape.references.iter().map(|one| &one.relation).collect();
+    queried.sort_unstable();
+    let is_queried = |relation: &RelationName| queried.binary_search(&relation).is_ok();
     let others: Vec<Reference> = relations
         .iter()
-        .filter(|used| used.access != Access::Define && !queried.contains(&used.relation))
+        .filter(|used| used.access != Access::Define && !is_queried(&used.relation))
         .map(|used| Reference { access: used.access, ..reference(used.relation.clone()) })
         .collect();
     shape.references.extend(others);
@@ -121,17 +132,18 @@ fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped
         context,
         left,
         shape: Shape::default(),
-        columns: BTreeSet::new(),
+        columns: Columns::default(),
         ctes: Vec::new(),
         depth: 0,
+        stack: Vec::with_capacity(ROOM),
     };
     shaper.statement(root)?;
     let mut shape = shaper.shape;
     heavy::add(&mut shape, root, left)?;
-    shape.columns = shaper.columns.into_iter().collect();
-    shape.names = shape.columns.iter().map(|column| column.name.clone()).collect();
-    shape.names.sort_unstable();
-    shape.names.dedup();
+    shape.columns = shaper.columns.sorted();
+    let mut names: Vec<&str> = shape.columns.iter().map(|column| column.name.as_str()).collect();
+    names.dedup();
+    shape.names = names.into_iter().map(str::to_owned).collect();
     if !shape.parameters().is_empty() {
         shape.repeated = repeated(root, left)?;
     }
@@ -140,19 +152,19 @@ fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped
 
 /// Parameters that stand at several places of a tree. Sorted, unique.
 fn repeated(root: Node<'_>, left: &Cell<usize>) -> Shaped<Vec<u32>> {
-    let (mut seen, mut again) = (BTreeSet::new(), BTreeSet::new());
-    let mut stack = vec![root];
+    let mut seen = Vec::new();
+    let mut stack = Vec::with_capacity(ROOM);
+    stack.push(root);
     while let Some(node) = stack.pop() {
         left.set(left.get().checked_sub(1).ok_or(Unknown::TooComplex)?);
-        if let Node::ParamRef(parameter) = node
-            && let Ok(number) = u32::try_from(parameter.number)
-            && !seen.insert(number)
-        {
-            again.insert(number);
+        if let Node::ParamRef(parameter) = node {
+            seen.extend(u32::try_from(parameter.number));
         }
         each_child(node, &mut |child| stack.push(child));
     }
-    Ok(again.into_iter().collect())
+    seen.sort_unstable();
+    let parts = seen.chunk_by(|one, other| one == other);
+    Ok(parts.filter(|part| part.len() > 1).filter_map(|part| part.first().copied()).collect())
 }
 
 /// A use of a relation of which nothing more is known.
@@ -170,7 +182,12 @@ const fn reference(relation: RelationName) -> Reference {
 impl<'a> Shaper<'a, '_> {
     /// Takes one step from what the submission may still take.
     fn spend(&self) -> Shaped<()> {
-        let left = self.left.get().checked_sub(1).ok_or(Unknown::TooComplex)?;
+        self.spend_many(1)
+    }
+
+    /// Takes so many.
+    fn spend_many(&self, steps: usize) -> Shaped<()> {
+        let left = self.left.get().checked_sub(steps).ok_or(Unknown::TooComplex)?;
         self.left.set(left);
         Ok(())
     }
@@ -189,19 +206,20 @@ impl<'a> Shaper<'a, '_> {
     /// A statement: its queries, wherever they stand in it.
     #[expect(clippy::wildcard_enum_match_arm, reason = "other nodes only hold queries")]
     fn statement(&mut self, root: Node<'a>) -> Shaped<()> {
-        let mut stack = vec![root];
-        while let Some(node) = stack.pop() {
+        let mut stack = Vec::new();
+        let mut next = Some(root);
+        while let Some(node) = next {
             self.spend()?;
             match node {
                 Node::SelectStmt(select) => {
                     self.shape.limit = self.shape.limit.max(expression::limit(select));
-                    self.query(node, None, 0)?;
+                    self.query(node, None, 0, Yield::Ignored)?;
                 }
                 Node::InsertStmt(_)
                 | Node::UpdateStmt(_)
                 | Node::DeleteStmt(_)
                 | Node::MergeStmt(_) => {
-                    self.query(node, None, 0)?;
+                    self.query(node, None, 0, Yield::Ignored)?;
                 }
                 Node::CopyStmt(copy) => {
                     self.copy(copy)?;
@@ -209,6 +227,7 @@ impl<'a> Shaper<'a, '_> {
                 }
                 other => each_child(other, &mut |child| stack.push(child)),
             }
+            next = stack.pop();
         }
         Ok(())
     }
@@ -227,7 +246,7 @@ impl<'a> Shaper<'a, '_> {
             one.all_columns = whole;
         }
         for name in copy.attlist().iter().filter_map(Node::as_str) {
-            self.columns.insert(ColumnName { name: name.to_owned(), of: vec![index] });
+            self.columns.insert(name, &[index]);
         }
         Ok(())
     }
@@ -249,8 +268,7 @@ impl<'a> Shaper<'a, '_> {
         usize::try_from(index).ok().and_then(|index| self.shape.references.get_mut(index))
     }
 
-    fn add_equalities(&mut self, found: Vec<Equality>) -> Shaped<()> {
-        self.shape.equalities.extend(found);
+    fn few_equalities(&self) -> Shaped<()> {
         if self.shape.equalities.len() > limits::MAX_EQUALITIES {
             return Err(Unknown::TooComplex);
         }

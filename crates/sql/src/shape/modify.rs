@@ -7,7 +7,7 @@ use model::{Access, Operand, Rows};
 use super::equality::operand;
 use super::from::Place;
 use super::scope::{Item, Outputs, Scope, Source};
-use super::{Shaped, Shaper};
+use super::{Shaped, Shaper, Yield};
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
 use crate::predicate::truth;
 use crate::seen::Seen;
@@ -35,9 +35,9 @@ impl<'a> Shaper<'a, '_> {
         let ctes = self.with(insert.with_clause(), ctes)?;
         let source = match present(insert.select_stmt()) {
             None => Outputs::default(),
-            Some(source) => self.query(source, None, ctes)?,
+            Some(source) => self.query(source, None, ctes, Yield::Wanted)?,
         };
-        let Written { index, place } = self.written(insert.relation(), ctes)?;
+        let Written { index, mut place } = self.written(insert.relation(), ctes)?;
         if let Some(one) = self.at(index) {
             one.rows = Rows::New;
         }
@@ -75,8 +75,7 @@ impl<'a> Shaper<'a, '_> {
         let scope = place.scope();
         self.assignments(index, conflict.target_list(), &scope, ctes)?;
         if let Some(condition) = present(conflict.where_clause()) {
-            let found = self.equalities(condition, &scope, &[index])?;
-            self.add_equalities(found)?;
+            self.equalities(condition, &scope, &[index])?;
             self.expression(condition, &scope, ctes)?;
         }
         Ok(())
@@ -91,7 +90,7 @@ impl<'a> Shaper<'a, '_> {
         let Written { index, mut place } = self.written(update.relation(), ctes)?;
         self.sources(update.from_clause(), &mut place)?;
         let scope = place.scope();
-        self.conditions(&place, &scope)?;
+        self.conditions(&mut place, &scope)?;
         self.assignments(index, update.target_list(), &scope, ctes)?;
         self.restrict(update.where_clause(), update.relation(), (&place, &scope))?;
         self.returning(update.returning_clause(), &scope, ctes)
@@ -106,7 +105,7 @@ impl<'a> Shaper<'a, '_> {
         let Written { mut place, .. } = self.written(delete.relation(), ctes)?;
         self.sources(delete.using_clause(), &mut place)?;
         let scope = place.scope();
-        self.conditions(&place, &scope)?;
+        self.conditions(&mut place, &scope)?;
         self.restrict(delete.where_clause(), delete.relation(), (&place, &scope))?;
         self.returning(delete.returning_clause(), &scope, ctes)
     }
@@ -122,15 +121,14 @@ impl<'a> Shaper<'a, '_> {
         let Written { index, mut place } = self.written(merge.relation(), ctes)?;
         self.source(merge.source_relation(), &mut place)?;
         let scope = place.scope();
-        self.conditions(&place, &scope)?;
+        self.conditions(&mut place, &scope)?;
         let branches = || merge.merge_when_clauses().iter();
         let by_source = branches().any(|branch| {
             branch.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_SOURCE
         });
         let condition = merge.join_condition();
         if !by_source {
-            let found = self.equalities(condition, &scope, &[index])?;
-            self.add_equalities(found)?;
+            self.equalities(condition, &scope, &[index])?;
         }
         self.expression(condition, &scope, ctes)?;
         for branch in branches() {
@@ -169,11 +167,10 @@ impl<'a> Shaper<'a, '_> {
         (place, scope): (&Place<'a>, &Rc<Scope<'a>>),
     ) -> Shaped<()> {
         let Some(condition) = present(condition) else { return Ok(()) };
-        let only = target.filter(|_| place.items.len() == 1);
+        let only = target.filter(|_| scope.len() == 1);
         let seen = only.map(|var| Seen::of(var, &self.context));
         self.judge_condition(truth(condition, seen, 0), true);
-        let found = self.equalities(condition, scope, &place.filtered)?;
-        self.add_equalities(found)?;
+        self.equalities(condition, scope, &place.filtered)?;
         self.expression(condition, scope, place.ctes())
     }
 

@@ -7,29 +7,30 @@ use model::Unknown;
 use super::equality::operand;
 use super::from::Place;
 use super::scope::{Cte, Output, Outputs, Scope, Source};
-use super::{Shaped, Shaper};
+use super::{Shaped, Shaper, Yield};
 use crate::children::each_child;
 use crate::limits::MAX_OUTPUT_COLUMNS;
 use crate::parse::{Node, nodes, present, raw};
 use crate::predicate::{Truth, truth};
-use crate::resolve::strings;
+use crate::resolve::{last_string, strings};
 use crate::resolved::figure;
 use crate::seen::Seen;
 
 use super::expression::output_of;
 
 impl<'a> Shaper<'a, '_> {
-    /// A query that stands anywhere: what it yields.
+    /// A query that stands anywhere: what it yields, if that is wanted.
     #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else is a query")]
     pub(super) fn query(
         &mut self,
         node: Node<'a>,
         outer: Option<&Rc<Scope<'a>>>,
         ctes: usize,
+        wanted: Yield,
     ) -> Shaped<Outputs<'a>> {
         self.spend()?;
         self.deeper(|this| match node {
-            Node::SelectStmt(select) => this.select(select, outer, ctes),
+            Node::SelectStmt(select) => this.select(select, outer, ctes, wanted),
             Node::InsertStmt(insert) => this.insert(insert, ctes),
             Node::UpdateStmt(update) => this.update(update, ctes),
             Node::DeleteStmt(delete) => this.delete(delete, ctes),
@@ -52,26 +53,30 @@ impl<'a> Shaper<'a, '_> {
         select: &'a nodes::SelectStmt,
         outer: Option<&Rc<Scope<'a>>>,
         ctes: usize,
+        wanted: Yield,
     ) -> Shaped<Outputs<'a>> {
-        let mut waiting = vec![(select, ctes)];
+        let mut waiting = Vec::new();
+        let mut next = Some((select, ctes));
         let mut first = None;
         let mut branches = 0_usize;
-        while let Some((select, ctes)) = waiting.pop() {
+        while let Some((select, ctes)) = next {
             self.spend()?;
             let ctes = self.with(select.with_clause(), ctes)?;
             if select.op == raw::SetOperation::SETOP_NONE {
                 branches += 1;
-                let outputs = self.branch(select, outer, ctes)?;
+                let outputs = self.branch(select, outer, ctes, wanted)?;
                 first.get_or_insert(outputs);
+                next = waiting.pop();
                 continue;
             }
             self.shape.set_operation = true;
-            let around = Rc::new(Scope { outer: outer.cloned(), ..Scope::default() });
+            let around = Scope::around(outer);
             self.order(select, &around, ctes)?;
             self.expression(select.limit_count(), &around, ctes)?;
             self.expression(select.limit_offset(), &around, ctes)?;
             waiting.extend(select.rarg().map(|branch| (branch, ctes)));
             waiting.extend(select.larg().map(|branch| (branch, ctes)));
+            next = waiting.pop();
         }
         let mut outputs = first.unwrap_or_default();
         if branches > 1 {
@@ -98,7 +103,7 @@ impl<'a> Shaper<'a, '_> {
             }
         }
         for cte in with.ctes() {
-            let outputs = self.query(cte.ctequery(), None, scope)?;
+            let outputs = self.query(cte.ctequery(), None, scope, Yield::Wanted)?;
             let outputs = Outputs { transparent: Vec::new(), ..outputs };
             let outputs = outputs.renamed(&strings(cte.aliascolnames()));
             scope = self.name(cte, Rc::new(outputs), scope);
@@ -135,13 +140,18 @@ impl<'a> Shaper<'a, '_> {
         select: &'a nodes::SelectStmt,
         outer: Option<&Rc<Scope<'a>>>,
         ctes: usize,
+        wanted: Yield,
     ) -> Shaped<Outputs<'a>> {
         if !select.values_lists().is_empty() {
-            return self.values(select, outer, ctes);
+            return self.values(select, outer, ctes, wanted);
         }
         let (place, scope) = self.body(select, outer, ctes)?;
         for target in select.target_list() {
             self.expression(target.val(), &scope, ctes)?;
+        }
+        if wanted == Yield::Ignored {
+            few_outputs(select, &scope)?;
+            return Ok(Outputs::opaque());
         }
         let mut yielded = outputs(select, &scope)?;
         if is_transparent(select) {
@@ -177,7 +187,7 @@ impl<'a> Shaper<'a, '_> {
         let mut place = Place::new(outer.cloned(), ctes);
         self.sources(select.from_clause(), &mut place)?;
         let scope = place.scope();
-        self.conditions(&place, &scope)?;
+        self.conditions(&mut place, &scope)?;
         self.filter(select, &place, &scope)?;
         self.expression(select.where_clause(), &scope, ctes)?;
         for key in select.group_clause() {
@@ -212,8 +222,7 @@ impl<'a> Shaper<'a, '_> {
             Some(condition) => {
                 let said = truth(condition, only, 0);
                 self.judge_condition(said, reads);
-                let found = self.equalities(condition, scope, &place.filtered)?;
-                self.add_equalities(found)?;
+                self.equalities(condition, scope, &place.filtered)?;
                 for index in &place.filtered {
                     if let Some(one) = self.at(*index) {
                         one.without_where = false;
@@ -253,10 +262,14 @@ impl<'a> Shaper<'a, '_> {
         select: &'a nodes::SelectStmt,
         outer: Option<&Rc<Scope<'a>>>,
         ctes: usize,
+        wanted: Yield,
     ) -> Shaped<Outputs<'a>> {
-        let scope = Rc::new(Scope { outer: outer.cloned(), ..Scope::default() });
+        let scope = Scope::around(outer);
         self.expressions(select.values_lists(), &scope, ctes)?;
         self.order(select, &scope, ctes)?;
+        if wanted == Yield::Ignored {
+            return Ok(Outputs::opaque());
+        }
         let rows: Vec<Vec<Node<'a>>> = select
             .values_lists()
             .iter()
@@ -305,9 +318,35 @@ fn outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Shaped<O
                 return Err(Unknown::TooComplex);
             }
         }
-        outputs.open |= qualifier.is_none() && !scope.merged.is_empty();
+        outputs.open |= qualifier.is_none() && scope.merges();
     }
     Ok(outputs)
+}
+
+/// The bound of [`outputs`], where nobody asks what they are.
+fn few_outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Shaped<()> {
+    let (mut columns, mut through) = (0_usize, 0_usize);
+    for target in select.target_list() {
+        let value = target.val();
+        if !is_star(value) {
+            columns += 1;
+            continue;
+        }
+        for source in scope.star(qualifier(value)) {
+            match source {
+                Source::Relation(_) => through += 1,
+                Source::Join(_) | Source::Opaque => {}
+                Source::Derived(inner) => {
+                    columns += inner.columns.len();
+                    through += inner.through.len();
+                }
+            }
+            if columns.max(through) > MAX_OUTPUT_COLUMNS {
+                return Err(Unknown::TooComplex);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn is_star(node: Node<'_>) -> bool {
@@ -318,7 +357,7 @@ fn is_star(node: Node<'_>) -> bool {
 /// What stands before a star.
 fn qualifier(node: Node<'_>) -> Option<&str> {
     let Node::ColumnRef(column) = node else { return None };
-    strings(column.fields()).last().copied()
+    last_string(column.fields())
 }
 
 /// Whether a condition on its columns may as well stand inside: each row of it comes from its own

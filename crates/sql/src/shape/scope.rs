@@ -3,17 +3,22 @@
 //! Invariant: what a name may mean is never less than what it means; a column that only perhaps
 //! is one of an item's has no operand.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use model::Operand;
 
+/// Columns that USING merges, with the references whose value they have.
+pub(super) type Merged<'a> = Vec<(&'a str, Vec<u32>)>;
+
 /// The names at one place, innermost first.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a> {
-    pub(super) items: Vec<Item<'a>>,
-    /// Columns that USING merges, with the references whose value they have.
-    pub(super) merged: Vec<(&'a str, Vec<u32>)>,
-    pub(super) outer: Option<Rc<Self>>,
+    items: Vec<Item<'a>>,
+    merged: Merged<'a>,
+    outer: Option<Rc<Self>>,
+    /// References of the items themselves.
+    references: Vec<u32>,
 }
 
 /// One FROM item.
@@ -67,19 +72,49 @@ pub(super) struct Cte<'a> {
 
 /// What a column name means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// What it is equal to, if that is certain.
-    pub(super) value: Option<Operand>,
+pub(super) struct Found<'s> {
+    value: Equal<'s>,
     /// References that may have it.
-    pub(super) of: Vec<u32>,
+    pub(super) of: Cow<'s, [u32]>,
     /// It is the whole row of these.
     pub(super) rows: Vec<u32>,
 }
 
-enum Exposed {
+/// What a column is equal to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Equal<'s> {
+    /// That is not certain.
+    #[default]
+    Unknown,
+    /// The column of that name of the references that may have it.
+    Itself,
+    /// The column of that name of these.
+    Through(&'s [u32]),
+    /// What a query yields.
+    Value(&'s Operand),
+}
+
+enum Exposed<'s> {
     No,
     Perhaps,
-    Yes(Option<Operand>),
+    Yes(Equal<'s>),
+}
+
+impl Found<'_> {
+    /// Whether it is certain what it is equal to.
+    pub(super) fn is_certain(&self) -> bool {
+        self.value != Equal::Unknown
+    }
+
+    /// What it is equal to, if that is certain. `name` is the column's.
+    pub(super) fn value(self, name: &str) -> Option<Operand> {
+        match self.value {
+            Equal::Unknown => None,
+            Equal::Itself => Some(Operand::Column(self.of.into_owned(), name.to_owned())),
+            Equal::Through(of) => Some(Operand::Column(of.to_vec(), name.to_owned())),
+            Equal::Value(value) => Some(value.clone()),
+        }
+    }
 }
 
 impl<'a> Outputs<'a> {
@@ -104,42 +139,57 @@ impl<'a> Outputs<'a> {
         self
     }
 
-    fn exposes(&self, name: &str) -> Exposed {
+    fn exposes(&self, name: &str) -> Exposed<'_> {
         let mut own = self.columns.iter().filter(|column| column.name == name);
         match (own.next(), own.next()) {
             (Some(only), None) if self.through.is_empty() && !self.open => {
-                Exposed::Yes(only.value.clone())
+                Exposed::Yes(only.value.as_ref().map_or(Equal::Unknown, Equal::Value))
             }
             // Beside a star the name may stand for two columns, which the server refuses; then
             // neither counts.
-            (Some(_), None | Some(_)) | (None, Some(_)) => Exposed::Yes(None),
+            (Some(_), None | Some(_)) | (None, Some(_)) => Exposed::Yes(Equal::Unknown),
             (None, None) if self.open => Exposed::Perhaps,
             (None, None) if self.through.is_empty() => Exposed::No,
-            (None, None) => {
-                Exposed::Yes(Some(Operand::Column(self.through.clone(), name.to_owned())))
-            }
+            (None, None) => Exposed::Yes(Equal::Through(&self.through)),
         }
     }
 }
 
 impl<'a> Scope<'a> {
+    pub(super) fn new(items: Vec<Item<'a>>, merged: Merged<'a>, outer: Option<Rc<Self>>) -> Self {
+        let references = items.iter().filter_map(|item| match item.source {
+            Source::Relation(index) => Some(index),
+            Source::Derived(_) | Source::Join(_) | Source::Opaque => None,
+        });
+        Self { references: references.collect(), items, merged, outer }
+    }
+
+    /// Nothing but what is further out.
+    pub(super) fn around(outer: Option<&Rc<Self>>) -> Rc<Self> {
+        Rc::new(Self { outer: outer.cloned(), ..Self::default() })
+    }
+
+    /// How many items it has itself.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether USING merges columns of it.
+    pub(super) fn merges(&self) -> bool {
+        !self.merged.is_empty()
+    }
+
     fn levels(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |scope| scope.outer.as_deref())
     }
 
     /// References of the items themselves.
-    pub(super) fn references(&self) -> Vec<u32> {
-        self.items
-            .iter()
-            .filter_map(|item| match item.source {
-                Source::Relation(index) => Some(index),
-                Source::Derived(_) | Source::Join(_) | Source::Opaque => None,
-            })
-            .collect()
+    pub(super) fn references(&self) -> &[u32] {
+        &self.references
     }
 
     /// What `name` means.
-    pub(super) fn unqualified(&self, name: &str) -> Found {
+    pub(super) fn unqualified(&self, name: &str) -> Found<'_> {
         let mut rows = Vec::new();
         for level in self.levels() {
             for item in level.items.iter().filter(|item| item.name == Some(name)) {
@@ -157,16 +207,18 @@ impl<'a> Scope<'a> {
     }
 
     /// What it means at this level; `None` if nothing here can have it.
-    fn own(&self, name: &str) -> Option<Found> {
+    fn own(&self, name: &str) -> Option<Found<'_>> {
         if let Some((_, of)) = self.merged.iter().find(|(merged, _)| *merged == name) {
-            let value = Some(Operand::Column(of.clone(), name.to_owned()));
-            return Some(Found { value, of: of.clone(), rows: Vec::new() });
+            return Some(Found { value: Equal::Itself, of: Cow::Borrowed(of), rows: Vec::new() });
         }
-        let (mut certain, mut perhaps) = (Vec::new(), false);
+        let (mut certain, mut value, mut perhaps) = (0_usize, Equal::Unknown, false);
         for item in &self.items {
             match &item.source {
                 Source::Derived(outputs) => match outputs.exposes(name) {
-                    Exposed::Yes(value) => certain.push(value),
+                    Exposed::Yes(found) => {
+                        certain += 1;
+                        value = found;
+                    }
                     Exposed::Perhaps => perhaps = true,
                     Exposed::No => {}
                 },
@@ -174,52 +226,47 @@ impl<'a> Scope<'a> {
                 Source::Relation(_) | Source::Join(_) => {}
             }
         }
-        let of = self.references();
-        match certain.len() {
+        let of = Cow::Borrowed(self.references());
+        match certain {
             0 if of.is_empty() && !perhaps => None,
             0 if perhaps => Some(Found { of, ..Found::default() }),
-            0 => {
-                let value = Some(Operand::Column(of.clone(), name.to_owned()));
-                Some(Found { value, of, rows: Vec::new() })
-            }
+            0 => Some(Found { value: Equal::Itself, of, rows: Vec::new() }),
             // A relation beside it that has the column, too, would make the server refuse.
-            1 if !perhaps => Some(Found { value: certain.pop().flatten(), ..Found::default() }),
+            1 if !perhaps => Some(Found { value, ..Found::default() }),
             _ => Some(Found::default()),
         }
     }
 
     /// What `name` of the item `qualifier` means.
-    pub(super) fn qualified(&self, qualifier: &str, name: &str) -> Found {
+    pub(super) fn qualified(&self, qualifier: &str, name: &str) -> Found<'_> {
         let mut named = self
             .levels()
             .flat_map(|level| &level.items)
             .filter(|item| item.name == Some(qualifier));
         match named.next().map(|item| &item.source) {
             Some(Source::Relation(index)) => {
-                let value = Some(Operand::Column(vec![*index], name.to_owned()));
-                Found { value, of: vec![*index], rows: Vec::new() }
+                let of = Cow::Borrowed(std::slice::from_ref(index));
+                Found { value: Equal::Itself, of, rows: Vec::new() }
             }
             Some(Source::Derived(outputs)) => match outputs.exposes(name) {
                 Exposed::Yes(value) => Found { value, ..Found::default() },
                 Exposed::Perhaps | Exposed::No => Found::default(),
             },
-            Some(Source::Join(all)) => Found { of: all.clone(), ..Found::default() },
+            Some(Source::Join(all)) => Found { of: Cow::Borrowed(all), ..Found::default() },
             Some(Source::Opaque) => Found::default(),
-            None => Found { of: self.references(), ..Found::default() },
+            None => Found { of: Cow::Borrowed(self.references()), ..Found::default() },
         }
     }
 
     /// The references whose rows `qualifier.*` or `*` stands for, and the queries.
-    pub(super) fn star(&self, qualifier: Option<&str>) -> Vec<&Source<'a>> {
-        match qualifier {
-            None => self.items.iter().map(|item| &item.source).collect(),
+    pub(super) fn star(&self, qualifier: Option<&str>) -> impl Iterator<Item = &Source<'a>> {
+        let (all, one) = match qualifier {
+            None => (self.items.as_slice(), None),
             Some(name) => {
                 let mut all = self.levels().flat_map(|level| &level.items);
-                all.find(|item| item.name == Some(name))
-                    .map(|item| &item.source)
-                    .into_iter()
-                    .collect()
+                (&[][..], all.find(|item| item.name == Some(name)))
             }
-        }
+        };
+        all.iter().chain(one).map(|item| &item.source)
     }
 }

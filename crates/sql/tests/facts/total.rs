@@ -207,3 +207,24 @@ fn many_branches_of_merge_read_their_join_once() {
     sql::analyze(format!("MERGE INTO t USING u ON {on} {when}").as_bytes(), &context(&[]));
     assert!(started.elapsed() < std::time::Duration::from_secs(3));
 }
+
+#[test]
+fn a_query_of_too_many_columns_has_no_shape_wherever_it_stands() {
+    let has_shape = |text: &str| {
+        let analysis = sql::analyze(text.as_bytes(), &context(&[]));
+        !analysis.statements()[0].facts(&|_, _| None).shape.is_unknown()
+    };
+    let stars = |count: usize| vec!["*"; count].join(",");
+    for form in [
+        "SELECT {} FROM t",
+        "SELECT 1 WHERE 1 IN (SELECT {} FROM t)",
+        "SELECT 1 UNION SELECT {} FROM t",
+        "SELECT x.* FROM (SELECT {} FROM t) x",
+        "WITH x AS (SELECT {} FROM t) SELECT 1",
+        "INSERT INTO u SELECT {} FROM t",
+    ] {
+        assert!(has_shape(&form.replace("{}", &stars(sql::limits::MAX_OUTPUT_COLUMNS))), "{form}");
+        let more = stars(sql::limits::MAX_OUTPUT_COLUMNS + 1);
+        assert!(!has_shape(&form.replace("{}", &more)), "{form}");
+    }
+}
