@@ -1,6 +1,8 @@
 //! What analysis proved about one statement. Each fact is known, or unknown with the cause;
 //! an unknown fact can only count against a request.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -196,6 +198,9 @@ pub struct CallUse {
     pub schema: String,
     /// The function.
     pub name: String,
+    /// The statement does not call it: a view that it reads does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reached: bool,
     /// The laxest of the overloads that may be meant.
     pub volatility: Volatility,
 }
@@ -205,6 +210,21 @@ impl CallUse {
     pub fn is_built_in(&self) -> bool {
         matches!(self.schema.as_str(), "pg_catalog" | "information_schema")
     }
+}
+
+/// A function of a user's that a statement may run, by what its body does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// The function's schema.
+    pub schema: String,
+    /// The function.
+    pub name: String,
+    /// What running it does, with everything that it calls in turn. Nothing is known if `unread`.
+    pub facts: Arc<SqlFacts>,
+    /// `schema.name` of what cannot be read: itself, or something that it calls.
+    pub unread: Option<String>,
+    /// The statement does not call it: something behind a relation that it names does.
+    pub reached: bool,
 }
 
 /// Access to the database server's own files and programs.
@@ -264,6 +284,10 @@ pub struct SqlFacts {
     /// unique.
     #[serde(default = "no_catalog", skip_serializing_if = "is_without_catalog")]
     pub tenants: Fact<Vec<TenantUse>>,
+    /// What the functions of users that it may run do, where a catalog says what they are. Records
+    /// have their names, in `calls`.
+    #[serde(skip)]
+    pub bodies: Vec<Body>,
 }
 
 /// What a record leaves out: nothing about it is worth a word.
@@ -302,6 +326,7 @@ impl SqlFacts {
             calls: no_catalog(),
             digest: None,
             tenants: no_catalog(),
+            bodies: Vec::new(),
         }
     }
 
@@ -327,6 +352,7 @@ impl SqlFacts {
             calls: Fact::Unknown(why),
             digest: None,
             tenants: Fact::Unknown(why),
+            bodies: Vec::new(),
         }
     }
 
@@ -351,6 +377,11 @@ impl SqlFacts {
             Fact::Known(all) => Fact::Known(elsewhere(all)),
             Fact::Unknown(why) => Fact::Unknown(*why),
         });
+        for body in &inner.bodies {
+            if !self.bodies.contains(body) {
+                self.bodies.push(body.clone());
+            }
+        }
     }
 
     /// Whether running it may change what exists: a definition, code that we do not read, a volatile
@@ -371,10 +402,16 @@ impl SqlFacts {
         }
     }
 
-    /// Whether it may do anything at all: unread code, or a volatile function that is not built in.
+    /// Whether it may do anything at all: unread code, or a volatile function that is not built in and
+    /// whose body is not known to define nothing.
     pub fn runs_volatile_code(&self) -> bool {
-        let volatile =
-            |call: &CallUse| call.volatility == Volatility::Volatile && !call.is_built_in();
+        let volatile = |call: &CallUse| {
+            let of_it = |body: &&Body| body.schema == call.schema && body.name == call.name;
+            let mut bodies = self.bodies.iter().filter(of_it).peekable();
+            let read = bodies.peek().is_some()
+                && bodies.all(|body| body.unread.is_none() && !body.facts.may_define());
+            call.volatility == Volatility::Volatile && !call.is_built_in() && !read
+        };
         self.operations.is_unknown() || self.calls.known().into_iter().flatten().any(volatile)
     }
 
@@ -410,6 +447,10 @@ impl SqlFacts {
         }
         if !facts.tenants.is_unknown() {
             facts.tenants = Fact::Unknown(Unknown::StaleCatalog);
+        }
+        for body in &mut facts.bodies {
+            body.unread.get_or_insert_with(|| format!("{}.{}", body.schema, body.name));
+            body.facts = Arc::new(Self::unknown(Unknown::StaleCatalog));
         }
         facts
     }

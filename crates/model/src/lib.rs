@@ -14,8 +14,8 @@ mod tenant;
 
 pub use action::{Category, Operation, TransactionStep};
 pub use facts::{
-    CallUse, ColumnRole, ColumnUse, Fact, ServerAccess, SettingChange, SettingUse, SettingValue,
-    SqlFacts, Unfiltered, Unknown, Volatility,
+    Body, CallUse, ColumnRole, ColumnUse, Fact, ServerAccess, SettingChange, SettingUse,
+    SettingValue, SqlFacts, Unfiltered, Unknown, Volatility,
 };
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, SERVER_MAJORS, Stage};

@@ -101,7 +101,9 @@ impl Callables {
     }
 
     pub(crate) fn permits(&self, call: &CallUse) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.holds(call)) && !self.deny.holds(call)
+        // Allowing a view allows what it calls.
+        let allow = self.allow.as_ref().filter(|_| !call.reached);
+        allow.is_none_or(|allow| allow.holds(call)) && !self.deny.holds(call)
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
     use super::*;
 
     fn call(schema: &str, name: &str, volatility: Volatility) -> CallUse {
-        CallUse { schema: schema.to_owned(), name: name.to_owned(), volatility }
+        CallUse { schema: schema.to_owned(), name: name.to_owned(), reached: false, volatility }
     }
 
     fn list(entries: &[&str]) -> Vec<CallablePattern> {

@@ -167,16 +167,6 @@ pub(crate) fn judge(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     if let Fact::Unknown(why) = &facts.calls {
         reasons.add(unknown(*why, ReasonCode::UnknownColumns, facts));
     }
-    for call in facts.calls.known().into_iter().flatten() {
-        if !call.is_built_in() && !agent.functions.names(call) {
-            let name = format!("{}.{}", call.schema, call.name);
-            let hint = format!(
-                "`{name}` may read any column: the policy's `functions` has to allow it by name"
-            );
-            let reason = Reason::of(ReasonCode::UnknownColumns).with_detail(&name).with_hint(hint);
-            reasons.add(reason.with_operation(facts.operation));
-        }
-    }
     let defined = facts.relations.known().into_iter().flatten();
     for used in defined.filter(|used| used.access == Access::Define) {
         let narrows = |rule: &ColumnRule| rule.is_about(&used.relation) && !rule.is_open();

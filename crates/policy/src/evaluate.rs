@@ -13,6 +13,7 @@ use model::{
 };
 
 use crate::agent::Agent;
+use crate::body;
 use crate::catalog::is_driver_read;
 use crate::column;
 use crate::document::{Stance, Unidentified};
@@ -119,7 +120,7 @@ pub(crate) fn operations(agent: &Agent, request: &Request<'_>, reasons: &mut Rea
     }
 }
 
-fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reasons) {
+pub(crate) fn operation(agent: &Agent, facts: &SqlFacts, one: Operation, reasons: &mut Reasons) {
     let rights = &agent.operations;
     if one == Operation::Unknown {
         if rights.reach == Reach::Named {
@@ -283,6 +284,7 @@ pub(crate) fn forbidden(
     server_access(policy, facts, reasons);
     detections(policy, request, reasons);
     isolate(policy, request, reasons);
+    body::judge(policy, agent, request, reasons);
 }
 
 /// A relation whose schema is certain.
@@ -358,7 +360,7 @@ fn causes(facts: &SqlFacts) -> [Option<Unknown>; 6] {
     ]
 }
 
-fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
+pub(crate) fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Reasons) {
     let facts = request.facts;
     let granted_all = policy.granted_functions.is_all();
     let call = Call::of(request);
@@ -424,7 +426,7 @@ fn about(code: ReasonCode, function: &FunctionUse, facts: &SqlFacts) -> Reason {
     Reason::of(code).with_detail(&function.name).with_operation(facts.operation)
 }
 
-fn blocked_tables(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+pub(crate) fn blocked_tables(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     if agent.blocked_tables.is_empty() {
         return;
     }
@@ -463,7 +465,7 @@ fn behind_views(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     }
 }
 
-fn conditions(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+pub(crate) fn conditions(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     if !agent.guards.any() {
         return;
     }
@@ -478,7 +480,7 @@ fn conditions(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
     }
 }
 
-fn settings(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
+pub(crate) fn settings(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
     if policy.settings.is_all() {
         return;
     }
@@ -494,7 +496,7 @@ fn settings(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
     }
 }
 
-fn server_access(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
+pub(crate) fn server_access(policy: &Policy, facts: &SqlFacts, reasons: &mut Reasons) {
     if policy.server_files == Stance::Allow {
         return;
     }

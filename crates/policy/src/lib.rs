@@ -8,6 +8,7 @@
 //! bounded. Only this crate can make an allow.
 
 mod agent;
+mod body;
 mod callable;
 mod catalog;
 mod column;

@@ -218,6 +218,7 @@ fn call() -> impl Strategy<Value = CallUse> {
         .prop_map(|(schema, name, volatility)| CallUse {
             schema: schema.to_owned(),
             name: name.to_owned(),
+            reached: false,
             volatility,
         })
 }
@@ -252,7 +253,7 @@ prop_compose! {
     ) -> SqlFacts {
         SqlFacts {
             operation, empty, transaction, operations, relations, functions, settings,
-            unfiltered, server_access, columns, calls, digest: None, tenants, shape,
+            unfiltered, server_access, columns, calls, digest: None, tenants, shape, bodies: Vec::new(),
         }
     }
 }

@@ -273,7 +273,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     };
     let nodes_left = Cell::new(limits::MAX_NODES);
     // Looking up what is built in takes nothing from what has to be looked at.
-    let steps_left = Cell::new(limits::MAX_NODES);
+    let steps_left = Cell::new(limits::MAX_BUILT_IN_STEPS);
     let mut names: HashMap<NameRef, Arc<SqlFacts>> = HashMap::new();
     let mut paths = Ahead::new(*context);
     let mut statements = Vec::new();

@@ -148,6 +148,7 @@ impl Findings {
             calls: Fact::Unknown(Unknown::NoCatalog),
             digest: None,
             tenants: Fact::Unknown(Unknown::NoCatalog),
+            bodies: Vec::new(),
         }
     }
 }

@@ -56,3 +56,9 @@ pub const MAX_OWN_RELATIONS: usize = 200;
 
 /// Most savepoints of one transaction that are followed.
 pub const MAX_SAVEPOINTS: usize = 200;
+
+/// Most functions of users whose bodies are read for one statement.
+pub const MAX_BODIES: usize = 64;
+
+/// Most steps of name resolution where only what is built in is known, in one submission.
+pub const MAX_BUILT_IN_STEPS: usize = 150_000;

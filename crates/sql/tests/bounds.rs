@@ -7,7 +7,7 @@ mod tests {
     use std::time::Instant;
 
     use sql::catalog::{Catalog, Column, FORMAT, Relation, RelationKind, Snapshot};
-    use sql::{Context, Encoding, Known, SearchPaths};
+    use sql::{BareNames, Context, Encoding, Known, SearchPaths};
 
     const SIZE: usize = 256 * 1024;
     /// The stack of a worker of the server.
@@ -109,6 +109,25 @@ mod tests {
                 "joins of wide ones",
                 filled("SELECT * FROM wide", |i| format!(" NATURAL JOIN wide x{i}"), ""),
             ),
+        ]
+    }
+
+    /// What is short, and as deep as names are followed.
+    fn short() -> Vec<(&'static str, String)> {
+        let chain = |kind: &str, on: &str| {
+            let joins: Vec<String> = (0..90)
+                .map(|i| format!(" {kind} JOIN t x{i} {}", on.replace('#', &i.to_string())))
+                .collect();
+            format!("SELECT * FROM t{}", joins.concat())
+        };
+        let nested = format!("SELECT * FROM {}t{}", "(".repeat(44), " CROSS JOIN t)".repeat(44));
+        vec![
+            ("90 joins ON", chain("LEFT", "ON x#.tenant_id = t.tenant_id")),
+            ("90 joins USING", chain("", "USING (tenant_id)")),
+            ("90 joins CROSS", chain("CROSS", "")),
+            ("90 joins NATURAL", chain("NATURAL", "")),
+            ("44 joins in brackets", nested),
+            ("whole rows of 90 joins", chain("CROSS", "").replace('*', "x5, t, x7.*")),
         ]
     }
 
@@ -237,8 +256,12 @@ mod tests {
             let views = ["v49", "d29", "child7", "t"].map(|name| {
                 ("a view or a family", format!("SELECT * FROM {name} WHERE tenant_id = 'a'"))
             });
-            for (name, text) in deep().into_iter().chain(long()).chain(many()).chain(views) {
-                for known in [Known::Nothing, Known::Catalog(&catalog)] {
+            for (name, text) in
+                deep().into_iter().chain(long()).chain(short()).chain(many()).chain(views)
+            {
+                let kinds =
+                    [Known::Nothing, Known::BuiltIn(BareNames::Any), Known::Catalog(&catalog)];
+                for known in kinds {
                     let context = Context {
                         search_paths: SearchPaths::Possible(&paths),
                         encoding: Encoding::Utf8,

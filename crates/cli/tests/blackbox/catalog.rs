@@ -108,8 +108,8 @@ fn what_exists_cannot_be_changed_behind_a_judgement() {
     fresh(&door);
     for (sql, reason) in [
         // A function hides what it reads.
-        ("SELECT leak()", "unknown_columns:public.leak"),
-        ("SELECT * FROM leak()", "unknown_columns:public.leak"),
+        ("SELECT leak()", "column_not_allowed:email"),
+        ("SELECT * FROM leak()", "column_not_allowed:email"),
         // Statistics show values.
         ("SELECT most_common_vals FROM pg_stats", "column_not_allowed:*"),
         // One submission that defines in a way that is not followed, and reads.

@@ -80,10 +80,20 @@ pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalo
     'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, \
     'language', l.lanname, 'security_definer', p.prosecdef, \
     'body', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
-        THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END\
+        THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END, \
+    'argument_names', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        THEN (SELECT pg_catalog.json_agg(p.proargnames[i] ORDER BY i) \
+            FROM pg_catalog.generate_subscripts(p.proargnames, 1) i \
+            WHERE p.proargmodes IS NULL OR p.proargmodes[i] IN ('i', 'b', 'v')) END, \
+    'search_path', CASE WHEN l.lanname = 'sql' THEN (SELECT pg_catalog.substr(s, 13) \
+        FROM pg_catalog.unnest(p.proconfig) s WHERE s LIKE 'search\\_path=%') END, \
+    'calls', CASE WHEN p.prokind = 'a' AND n.nspname <> 'pg_catalog' \
+        THEN ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, \
+            a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]::int8[] END\
     ))::text \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
     JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+    LEFT JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid \
     WHERE n.nspname !~ '^pg_(toast|temp)' \
     ORDER BY n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)";
 

@@ -210,6 +210,22 @@ pub struct Function {
     /// The body of a function in SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<str>>,
+    /// With a body: the names of its input arguments, `''` for one without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argument_names: Vec<Box<str>>,
+    /// With a body: the `search_path` that it runs under, as a list of identifiers; else its caller's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_path: Option<Box<str>>,
+    /// Of an aggregate that is not built in: the functions that it calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Oid>,
+}
+
+impl Function {
+    /// Whether every PostgreSQL has it.
+    pub fn is_built_in(&self) -> bool {
+        matches!(&*self.schema, "pg_catalog" | "information_schema")
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

@@ -8,7 +8,9 @@ use model::{
     TenantUse, Unknown, Volatility,
 };
 
+use super::bodies::{self, Run};
 use super::certain::Certainty;
+use super::reach::of_definitions;
 use super::tenancy::shows;
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
 use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY};
@@ -25,18 +27,52 @@ pub(crate) fn complete(
     context: &Context<'_>,
     left: &Cell<usize>,
 ) {
+    let runs = complete_with(facts, (root, texts), context, (None, left));
+    if let Known::Catalog(catalog) = context.catalog {
+        facts.bodies = bodies::of(&runs, catalog, context, left);
+    }
+}
+
+/// Where a statement of a body stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InBody<'a> {
+    pub(super) function: &'a Function,
+    /// The search path that what it calls runs under.
+    pub(super) in_force: &'a [String],
+}
+
+/// The same for a statement of a body; what that calls in turn.
+pub(super) fn complete_body(
+    facts: &mut SqlFacts,
+    statement: (Node<'_>, &[String]),
+    context: &Context<'_>,
+    (body, left): (InBody<'_>, &Cell<usize>),
+) -> BTreeSet<Run> {
+    complete_with(facts, statement, context, (Some(body), left))
+}
+
+fn complete_with(
+    facts: &mut SqlFacts,
+    (root, texts): (Node<'_>, &[String]),
+    context: &Context<'_>,
+    (body, left): (Option<InBody<'_>>, &Cell<usize>),
+) -> BTreeSet<Run> {
     let found = match context.catalog {
-        Known::Nothing => return,
+        Known::Nothing => return BTreeSet::new(),
         Known::BuiltIn(bare) => match context.server_major.and_then(catalog::built_in) {
             Some(built_in) => without_catalog(facts, root, texts, context, (built_in, bare, left)),
-            None => return,
+            None => return BTreeSet::new(),
         },
         Known::Stale => Found::unknown(Unknown::StaleCatalog),
         Known::Catalog(catalog) => match context.search_paths {
             SearchPaths::Unknown => Found::unknown(Unknown::NotConstant),
             SearchPaths::Possible(paths) => {
                 pin_relations(facts, catalog, paths);
-                let bound = Bound::new(catalog, left, context);
+                let bound = Bound {
+                    body_of: body.map(|body| body.function),
+                    in_force: body.map(|body| vec![body.in_force.to_vec()]),
+                    ..Bound::new(catalog, left, context)
+                };
                 bound
                     .all(root, texts, paths, facts.relations.known().map(Vec::as_slice))
                     .unwrap_or_else(Found::unknown)
@@ -51,6 +87,7 @@ pub(crate) fn complete(
     if context.tenant_column.is_some() || found.tenants.is_unknown() {
         facts.tenants = found.tenants;
     }
+    found.runs
 }
 
 /// What can be said without a catalog. What cannot is unknown because there is none, whatever kept
@@ -85,11 +122,17 @@ struct Found {
     columns: Fact<Vec<ColumnUse>>,
     calls: Fact<Vec<CallUse>>,
     tenants: Fact<Vec<TenantUse>>,
+    runs: BTreeSet<Run>,
 }
 
 impl Found {
     const fn unknown(why: Unknown) -> Self {
-        Self { columns: Fact::Unknown(why), calls: Fact::Unknown(why), tenants: Fact::Unknown(why) }
+        Self {
+            columns: Fact::Unknown(why),
+            calls: Fact::Unknown(why),
+            tenants: Fact::Unknown(why),
+            runs: BTreeSet::new(),
+        }
     }
 }
 
@@ -162,6 +205,10 @@ fn lookup<'c>(resolver: &Resolver<'c>, relation: &RelationName) -> Resolved<Opti
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three doubts that are independent of each other"
+)]
 struct Bound<'a> {
     catalog: &'a Catalog,
     left: &'a Cell<usize>,
@@ -178,6 +225,13 @@ struct Bound<'a> {
     tenant: Option<&'a str>,
     tenants: BTreeSet<TenantUse>,
     doubts: BTreeSet<String>,
+    /// The function whose body this is.
+    body_of: Option<&'a Function>,
+    runs: BTreeSet<Run>,
+    /// The search paths that functions run under, where names are not looked up by them.
+    in_force: Option<Vec<Vec<String>>>,
+    /// Whether calls are those of a view.
+    behind: bool,
 }
 
 impl<'a> Bound<'a> {
@@ -195,6 +249,10 @@ impl<'a> Bound<'a> {
             tenant: context.tenant_column,
             tenants: BTreeSet::new(),
             doubts: BTreeSet::new(),
+            body_of: None,
+            runs: BTreeSet::new(),
+            in_force: None,
+            behind: false,
         }
     }
 
@@ -223,6 +281,7 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::TooComplex);
             }
         }
+        self.in_force.get_or_insert(all);
         self.finish()
     }
 
@@ -247,7 +306,8 @@ impl<'a> Bound<'a> {
     fn resolve(&mut self, root: Node<'_>, path: &[String]) -> Resolved<()> {
         let mut resolver = Resolver::new(self.catalog, path, self.left)
             .with_tenant(self.tenant)
-            .with_server(self.server_major, self.open);
+            .with_server(self.server_major, self.open)
+            .within(self.body_of);
         resolver.statement(root)?;
         self.tenants.extend(resolver.tenants(root)?);
         self.seen.append(&mut resolver.seen.take());
@@ -340,6 +400,7 @@ impl<'a> Bound<'a> {
                 self.calls.insert(CallUse {
                     schema: "pg_catalog".to_owned(),
                     name: name.clone(),
+                    reached: self.behind,
                     volatility: Volatility::Stable,
                 });
                 Ok(())
@@ -363,7 +424,7 @@ impl<'a> Bound<'a> {
         let catalog = self.catalog;
         for function in catalog.functions("pg_catalog", name) {
             if certainty.takes_a_row(&function.arguments, function.defaults) {
-                self.calls(function);
+                self.calls(function, path);
             }
         }
         Ok(())
@@ -374,7 +435,7 @@ impl<'a> Bound<'a> {
         let catalog = self.catalog;
         for schema in callable(None, path) {
             for function in catalog.functions(schema, name) {
-                self.calls(function);
+                self.calls(function, path);
             }
         }
         match self.certainty(path) {
@@ -398,7 +459,7 @@ impl<'a> Bound<'a> {
         if let Some(certainty) = self.certainty(path) {
             if certainty.function((schema, name), count) {
                 let own = schema.unwrap_or("pg_catalog");
-                self.fitting(&catalog.functions(own, name).collect::<Vec<_>>(), count);
+                self.fitting(&catalog.functions(own, name).collect::<Vec<_>>(), count, path);
             } else {
                 self.unsure = true;
             }
@@ -416,12 +477,12 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::NotInCatalog);
             }
         }
-        self.fitting(&all, count);
+        self.fitting(&all, count, path);
         Ok(())
     }
 
     /// Of these functions, those that take so many arguments, else all.
-    fn fitting(&mut self, all: &[&Function], count: usize) {
+    fn fitting(&mut self, all: &[&Function], count: usize, path: &[String]) {
         let fits = |function: &&&Function| {
             let most = function.arguments.len();
             let least = most.saturating_sub(usize::from(function.defaults));
@@ -429,7 +490,7 @@ impl<'a> Bound<'a> {
         };
         let any = !all.iter().any(|function| fits(&function));
         for function in all.iter().filter(|function| any || fits(function)) {
-            self.calls(function);
+            self.calls(function, path);
         }
     }
 
@@ -453,7 +514,7 @@ impl<'a> Bound<'a> {
                 }
                 for operator in self.catalog.operators(schema, name) {
                     found = true;
-                    self.hidden(operator.function)?;
+                    self.hidden(operator.function, path)?;
                 }
             }
             // `!=` is `<>` by the grammar; anything else unknown is an error of the server.
@@ -480,7 +541,7 @@ impl<'a> Bound<'a> {
             let Some(target) = catalog.type_named(schema, name) else { continue };
             let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
             for function in casts.chain(target.functions.iter().copied()) {
-                self.hidden(function)?;
+                self.hidden(function, path)?;
             }
             if catalog.is_open(schema) {
                 break;
@@ -491,18 +552,25 @@ impl<'a> Bound<'a> {
 
     /// A function that no text names counts where it is not built in. One that the catalog does not
     /// have is somebody's temporary one.
-    fn hidden(&mut self, oid: Oid) -> Resolved<()> {
+    fn hidden(&mut self, oid: Oid, path: &[String]) -> Resolved<()> {
         if oid == 0 {
             return Ok(());
         }
         let function = self.catalog.function_by_oid(oid).ok_or(Unknown::NotInCatalog)?;
         if &*function.schema != "pg_catalog" {
-            self.calls(function);
+            self.calls(function, path);
         }
         Ok(())
     }
 
-    fn calls(&mut self, function: &Function) {
+    fn calls(&mut self, function: &Function, path: &[String]) {
+        if bodies::is_of_interest(function) {
+            let (function, reached) = (function.oid, self.behind);
+            let here = [path.to_vec()];
+            let in_force = self.in_force.as_deref().unwrap_or(&here);
+            let run = |path: &Vec<String>| Run { function, path: path.clone(), reached };
+            self.runs.extend(in_force.iter().map(run));
+        }
         let volatility = match function.volatility {
             catalog::Volatility::Immutable => Volatility::Immutable,
             catalog::Volatility::Stable => Volatility::Stable,
@@ -511,6 +579,7 @@ impl<'a> Bound<'a> {
         self.calls.insert(CallUse {
             schema: function.schema.clone().into(),
             name: function.name.clone().into(),
+            reached: self.behind,
             volatility,
         });
     }
@@ -518,6 +587,13 @@ impl<'a> Bound<'a> {
     fn finish(mut self) -> Resolved<Found> {
         let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
+        self.behind = true;
+        let (path, unsure) = (of_definitions(), self.unsure);
+        for call in &behind.calls {
+            self.call(call, &path)?;
+        }
+        // What is built in calls nothing else.
+        self.unsure = unsure;
         let mut columns = BTreeSet::new();
         let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
         for (uses, reached) in all {
@@ -528,13 +604,16 @@ impl<'a> Bound<'a> {
         let mut calls: Vec<CallUse> = self.calls.into_iter().collect();
         // Of one function's overloads the laxest counts; they are sorted by name, then volatility.
         calls.reverse();
-        calls.dedup_by(|next, kept| next.schema == kept.schema && next.name == kept.name);
+        calls.dedup_by(|next, kept| {
+            (&next.schema, &next.name, next.reached) == (&kept.schema, &kept.name, kept.reached)
+        });
         calls.reverse();
         let known = |is_known: bool| if is_known { Ok(()) } else { Err(Unknown::NoCatalog) };
         Ok(Found {
             columns: fact(known(!self.unseen).map(|()| columns.into_iter().collect())),
             calls: fact(known(!self.unsure).map(|()| calls)),
             tenants: fact(known(!self.unseen).map(|()| self.tenants.into_iter().collect())),
+            runs: self.runs,
         })
     }
 

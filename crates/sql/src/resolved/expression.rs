@@ -242,9 +242,14 @@ pub(super) fn count(call: &nodes::FuncCall) -> usize {
     call.args().len() + ordered
 }
 
+/// Most casts of casts that are looked through.
+const MOST_CASTS: usize = 8;
+
 /// Whether a value certainly has a built-in type: a constant, whatever it was cast to before.
 fn is_plain(mut node: Node<'_>) -> bool {
-    while let Node::TypeCast(cast) = node {
+    // Every cast of a chain asks: a long chain is taken for no constant.
+    for _ in 0..MOST_CASTS {
+        let Node::TypeCast(cast) = node else { break };
         node = cast.arg();
     }
     matches!(node, Node::A_Const(_) | Node::SQLValueFunction(_))

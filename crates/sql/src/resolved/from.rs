@@ -293,8 +293,7 @@ impl<'a> Resolver<'a> {
         let mut merged = self.merge(&shared, &left, &right)?;
         let (left_same, right_same) = (self.sames(&left, &shared)?, self.sames(&right, &shared)?);
         let others = self.others(&shared, &left, &right)?;
-        let rows: Rc<[_]> =
-            left.iter().chain(&right).flat_map(|item| item.rows.iter().copied()).collect();
+        let rows = rows_of(&left, &right);
         let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
         let inside = Rc::new(Namespace { items: items.clone(), outer: place.outer.clone() });
         if !shared.is_empty() || join.is_natural {
@@ -447,6 +446,13 @@ impl<'a> Resolver<'a> {
         }
         Ok(merged)
     }
+}
+
+/// The relations whose rows a join is made of, each once: the names of inner joins have them, too.
+fn rows_of<'a>(left: &[Item<'a>], right: &[Item<'a>]) -> Rc<[&'a Relation]> {
+    let mut seen = HashSet::new();
+    let all = left.iter().chain(right).flat_map(|item| item.rows.iter().copied());
+    all.filter(|relation| seen.insert(relation.oid)).collect()
 }
 
 fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> {

@@ -7,6 +7,7 @@
 //! somebody's makes columns unknown, and a name that may be somebody's makes calls unknown.
 
 mod bind;
+mod bodies;
 mod certain;
 mod dml;
 mod expression;
@@ -25,7 +26,7 @@ use std::collections::BTreeSet;
 
 use model::{ColumnRole, Unknown};
 
-use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
+use crate::catalog::{Catalog, Function, Oid, Relation, TEMPORARY};
 use crate::context::BareNames;
 use crate::limits;
 use crate::parse::{Node, nodes};
@@ -103,6 +104,8 @@ pub(crate) struct Resolver<'a> {
     open: Option<BareNames>,
     /// A relation that is not built in was looked up.
     unseen: Cell<bool>,
+    /// The function whose body this is.
+    body_of: Option<&'a Function>,
     /// Uses of the outermost query by output column, for views.
     outputs: Option<Vec<BTreeSet<Use>>>,
 }
@@ -126,6 +129,7 @@ impl<'a> Resolver<'a> {
             server_major: None,
             open: None,
             unseen: Cell::new(false),
+            body_of: None,
             outputs: None,
         }
     }
@@ -138,6 +142,11 @@ impl<'a> Resolver<'a> {
     /// The same, of a session of this server; `open`: only what is built in is known.
     pub(crate) fn with_server(self, server_major: Option<u16>, open: Option<BareNames>) -> Self {
         Self { server_major, open, ..self }
+    }
+
+    /// The same, inside a function: its arguments have names.
+    pub(crate) fn within(self, body_of: Option<&'a Function>) -> Self {
+        Self { body_of, ..self }
     }
 
     /// What is certain, where only what is built in is known.

@@ -10,15 +10,16 @@ use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
-use super::{Part, Resolved, Resolver, Use};
+use super::{Call, Part, Resolved, Resolver, Use};
 use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
 use crate::{limits, parse};
 
 /// A view's reads.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ViewReads {
     pub(super) always: BTreeSet<Use>,
     pub(super) columns: Vec<BTreeSet<Use>>,
+    pub(super) calls: BTreeSet<Call>,
 }
 
 /// How a use was come by.
@@ -53,6 +54,8 @@ pub(crate) struct Behind {
     pub(crate) as_named: BTreeSet<Use>,
     /// Anything else.
     pub(crate) reached: BTreeSet<Use>,
+    /// What views call. Their names are qualified, or in `pg_catalog`.
+    pub(crate) calls: BTreeSet<Call>,
 }
 
 impl<'a> Reach<'a> {
@@ -74,6 +77,10 @@ impl<'a> Reach<'a> {
             }
             let relation = self.catalog.relation_by_oid(used.relation);
             let relation = relation.ok_or(Unknown::NotInCatalog)?;
+            if relation.definition.is_some() {
+                let reads = self.reads(relation)?;
+                found.calls.extend(reads.calls.iter().cloned());
+            }
             for (next, way) in self.next(relation, used, way)? {
                 let new = match way {
                     Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
@@ -133,7 +140,7 @@ impl<'a> Reach<'a> {
         }
         if let Some(own) = self.catalog.own().view(view.oid) {
             // Each time anew from what was found when it was made: names may mean other things now.
-            let reads = ViewReads { always: own.always.clone(), columns: own.columns.clone() };
+            let reads = ViewReads::clone(own);
             return Ok(self.remember(view.oid, reads));
         }
         if self.catalog.own().doubts_views() {
@@ -148,6 +155,7 @@ impl<'a> Reach<'a> {
             resolver.statement(raw.stmt())?;
             reads.columns = resolver.outputs.take().unwrap_or_default();
             reads.always = resolver.touched.uses;
+            reads.calls = resolver.touched.calls;
         }
         Ok(self.remember(view.oid, reads))
     }

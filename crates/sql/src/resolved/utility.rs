@@ -5,7 +5,7 @@ use std::rc::Rc;
 use model::{Access, ColumnRole, Unknown};
 
 use super::from::item_of;
-use super::namespace::Namespace;
+use super::namespace::{Columns, Item, Namespace, Output, Outputs};
 use super::{Part, Resolved, Resolver};
 use crate::children::each_child;
 use crate::ops;
@@ -26,7 +26,8 @@ pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Reso
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)
             | Node::MergeStmt(_) => {
-                return resolver.query(node, None, 0).map(|_outputs| ());
+                let arguments = resolver.arguments();
+                return resolver.query(node, arguments.as_ref(), 0).map(|_outputs| ());
             }
             Node::ExplainStmt(explain) => explain.query(),
             Node::CreateTableAsStmt(create) => create.query(),
@@ -42,6 +43,29 @@ pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Reso
 }
 
 impl<'a> Resolver<'a> {
+    /// Inside a function, what the names of its arguments mean: less than any column does. Of what type they
+    /// are nobody asks, so that each may have fields.
+    fn arguments(&self) -> Option<Rc<Namespace<'a>>> {
+        let function = self.body_of?;
+        let names =
+            function.argument_names.iter().map(|name| &**name).filter(|name| !name.is_empty());
+        let columns = names.clone().map(Output::named).collect();
+        let item = |name: &'a str, outputs: Outputs<'a>, visible: bool| Item {
+            name: Some(name),
+            columns: Columns::Derived(Rc::new(outputs)),
+            bare: false,
+            visible,
+            rows: Rc::from([]),
+            reference: None,
+            carries: Rc::from([]),
+        };
+        let mut items = vec![item(&function.name, Outputs { columns, ..Outputs::default() }, true)];
+        items.extend(
+            names.map(|name| item(name, Outputs { open: true, ..Outputs::default() }, false)),
+        );
+        Some(Rc::new(Namespace { items, outer: None }))
+    }
+
     fn copy(&mut self, copy: &'a nodes::CopyStmt) -> Resolved<()> {
         let Some(var) = copy.relation() else {
             return self.query(copy.query(), None, 0).map(|_outputs| ());

@@ -271,6 +271,9 @@ impl<'t> Reader<'t> {
             language: "internal".into(),
             security_definer: false,
             body: None,
+            argument_names: Vec::new(),
+            search_path: None,
+            calls: Vec::new(),
         };
         flags(words.next().unwrap_or("."), &mut function)?;
         if let Some(outputs) = words.next() {

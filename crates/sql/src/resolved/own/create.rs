@@ -194,6 +194,7 @@ impl<'a> Maker<'a> {
             let reads = ViewReads {
                 columns: resolver.outputs.take().unwrap_or_default(),
                 always: std::mem::take::<BTreeSet<Use>>(&mut resolver.touched.uses),
+                calls: std::mem::take(&mut resolver.touched.calls),
             };
             let names = outputs.columns.iter().map(|output| output.name.into()).collect();
             let seen = resolver.seen.borrow();
