@@ -59,6 +59,10 @@ fn complete_with(
 ) -> BTreeSet<Run> {
     let found = match context.catalog {
         Known::Nothing => return BTreeSet::new(),
+        // A bound was reached: what is denied for that is looked at no further.
+        _ if facts.first_unknown() == Some(Unknown::TooComplex) => {
+            Found::unknown(Unknown::TooComplex)
+        }
         Known::BuiltIn(bare) => match context.server_major.and_then(catalog::built_in) {
             Some(built_in) => without_catalog(facts, root, texts, context, (built_in, bare, left)),
             None => return BTreeSet::new(),
