@@ -485,6 +485,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn after_definitions_no_body_is_known() {
+        let read = Body {
+            schema: "app".to_owned(),
+            name: "f".to_owned(),
+            facts: Arc::new(SqlFacts::of(Operation::Select)),
+            unread: None,
+            reached: false,
+        };
+        let facts = SqlFacts { bodies: vec![read], ..SqlFacts::of(Operation::Select) };
+        let later = facts.under_another_path();
+        assert_eq!(later.bodies[0].unread.as_deref(), Some("app.f"));
+        assert!(later.bodies[0].facts.operations.is_unknown());
+    }
+
+    #[test]
     fn absorbing_an_unknown_makes_it_unknown() {
         let mut facts = SqlFacts::of(Operation::Execute);
         facts.absorb(&SqlFacts::unknown(Unknown::UnresolvedName));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::Mode;
 use crate::callable::Callables;
 use crate::column::ColumnRule;
-use crate::profile::{Guards, OperationSet, Operations, Profile};
+use crate::profile::{Guards, OperationSet, Operations, Profile, Reach};
 use crate::setting_list::SettingList;
 use crate::table::TableSet;
 
@@ -49,6 +49,18 @@ impl Agent {
             missions: None,
             mode: Mode::Enforce,
         }
+    }
+
+    /// Whether something is blocked, however it is reached.
+    pub(crate) fn blocks(&self) -> bool {
+        !self.blocked_tables.is_empty() || !self.columns.is_empty()
+    }
+
+    /// Whether it may not do everything, or not everywhere.
+    pub(crate) fn narrows(&self) -> bool {
+        self.operations.reach != Reach::Everything
+            || self.missions.is_some()
+            || self.tables.is_some()
     }
 
     /// Whether it adds something to a principal.

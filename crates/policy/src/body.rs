@@ -17,7 +17,6 @@ use crate::evaluate::{
     settings,
 };
 use crate::policy::Policy;
-use crate::profile::Reach;
 use crate::tenancy::isolate;
 use crate::{Reason, ReasonCode};
 
@@ -28,7 +27,8 @@ pub(crate) fn judge(policy: &Policy, agent: &Agent, request: &Request<'_>, reaso
     }
     for body in &request.facts.bodies {
         let mut found = Reasons::default();
-        one(policy, agent, &Request { facts: &body.facts, ..*request }, (body, &mut found));
+        let inside = Request { facts: &body.facts, ..*request };
+        one(policy, agent, (&inside, request.facts.operation), (body, &mut found));
         for reason in found.into_iter() {
             let name = format!("{}.{}", body.schema, body.name);
             let hint = format!(
@@ -42,14 +42,14 @@ pub(crate) fn judge(policy: &Policy, agent: &Agent, request: &Request<'_>, reaso
 fn one(
     policy: &Policy,
     agent: &Agent,
-    request: &Request<'_>,
+    (request, calling): (&Request<'_>, Operation),
     (body, reasons): (&Body, &mut Reasons),
 ) {
     let named = is_named(policy, agent, body);
     if let Some(unread) = &body.unread {
-        let blocks = blocks(policy, agent);
-        if !named && (blocks || (!body.reached && narrows(agent))) {
-            reasons.add(opaque(agent, request.facts, body, unread));
+        let blocks = agent.blocks() || policy.tenancy.is_some();
+        if !named && (blocks || (!body.reached && agent.narrows())) {
+            reasons.add(opaque(agent, calling, (body, unread)));
         }
         return;
     }
@@ -82,19 +82,7 @@ fn is_named(policy: &Policy, agent: &Agent, body: &Body) -> bool {
     agent.functions.names(&call) || policy.granted_functions.holds(&written)
 }
 
-/// Whether something is blocked that a body could reach.
-fn blocks(policy: &Policy, agent: &Agent) -> bool {
-    !agent.blocked_tables.is_empty() || !agent.columns.is_empty() || policy.tenancy.is_some()
-}
-
-/// Whether a body could do what the agent may not.
-fn narrows(agent: &Agent) -> bool {
-    agent.operations.reach != Reach::Everything
-        || agent.missions.is_some()
-        || agent.tables.is_some()
-}
-
-fn opaque(agent: &Agent, facts: &SqlFacts, body: &Body, unread: &str) -> Reason {
+fn opaque(agent: &Agent, operation: Operation, (body, unread): (&Body, &str)) -> Reason {
     let code = if agent.columns.is_empty() {
         ReasonCode::UnknownRelations
     } else {
@@ -105,7 +93,7 @@ fn opaque(agent: &Agent, facts: &SqlFacts, body: &Body, unread: &str) -> Reason 
     let hint = format!(
         "`{name}`{why} may read anything: the policy's `functions` has to allow `{name}` by name"
     );
-    Reason::of(code).with_detail(&name).with_operation(facts.operation).with_hint(hint)
+    Reason::of(code).with_detail(&name).with_operation(operation).with_hint(hint)
 }
 
 /// Operations; computing a value is none.

@@ -167,13 +167,8 @@ impl Policy {
 
     /// Whether what a catalog says can change a decision about this principal.
     pub fn rests_on_catalog(&self, principal: &Principal) -> bool {
-        let rests = |agent: &Agent| {
-            !agent.columns.is_empty()
-                || !agent.functions.is_open()
-                || !agent.blocked_tables.is_empty()
-                || agent.tables.is_some()
-                || agent.missions.is_some()
-        };
+        // What a function does is in the catalog, too.
+        let rests = |agent: &Agent| agent.blocks() || agent.narrows() || !agent.functions.is_open();
         self.tenant_column().is_some() || admit(self, principal).agent.is_some_and(rests)
     }
 
@@ -185,11 +180,7 @@ impl Policy {
 
     /// Whether a rule asks what names mean: of columns, calls, tenants, or personal data, or behind a view.
     pub fn rests_on_names(&self) -> bool {
-        let asks = |agent: &Agent| {
-            !agent.columns.is_empty()
-                || !agent.functions.is_open()
-                || !agent.blocked_tables.is_empty()
-        };
+        let asks = |agent: &Agent| agent.blocks() || !agent.functions.is_open();
         self.tenant_column().is_some()
             || self.detections.is_some()
             || asks(&self.unidentified_agent)

@@ -200,19 +200,12 @@ mod tests {
             default: None,
             generated: false,
         };
+        let kind = if definition.is_some() { RelationKind::View } else { RelationKind::Table };
         Relation {
-            oid,
-            schema: "public".into(),
-            name: name.into(),
-            kind: if definition.is_some() { RelationKind::View } else { RelationKind::Table },
             columns: (1..=columns).map(column).collect(),
             parents: if name.starts_with("child") { vec![20_000] } else { Vec::new() },
             definition: definition.map(Into::into),
-            row_type: 0,
-            row_security: false,
-            security_invoker: false,
-            has_rules: false,
-            has_triggers: false,
+            ..Relation::bare(oid, "public", name, kind)
         }
     }
 

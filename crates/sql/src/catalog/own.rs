@@ -88,19 +88,12 @@ impl Own {
         let columns = columns.map(|(column, number)| column.numbered(number)).collect();
         self.relations.retain(|own| *own.name != *new.name || own.schema != new.schema);
         self.relations.push(Arc::new(Relation {
-            oid,
-            schema: new.schema,
-            name: new.name,
-            kind: new.kind,
             columns,
             parents: new.parents,
             // What it reads stands in `views`.
             definition: new.reads.is_some().then(Box::default),
-            row_type: 0,
-            row_security: false,
             security_invoker: new.reads.is_some(),
-            has_rules: false,
-            has_triggers: false,
+            ..Relation::bare(oid, &new.schema, &new.name, new.kind)
         }));
         self.views.extend(new.reads.map(|reads| (oid, reads)));
         Some(oid)

@@ -117,6 +117,26 @@ pub struct Relation {
     pub has_triggers: bool,
 }
 
+impl Relation {
+    /// One without columns, of which nothing else is known.
+    pub fn bare(oid: Oid, schema: &str, name: &str, kind: RelationKind) -> Self {
+        Self {
+            oid,
+            schema: schema.into(),
+            name: name.into(),
+            kind,
+            columns: Vec::new(),
+            parents: Vec::new(),
+            definition: None,
+            row_type: 0,
+            row_security: false,
+            security_invoker: false,
+            has_rules: false,
+            has_triggers: false,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 const fn is_zero(oid: &Oid) -> bool {
     *oid == 0

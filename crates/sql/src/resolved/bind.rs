@@ -57,10 +57,11 @@ fn complete_with(
     context: &Context<'_>,
     (body, left): (Option<InBody<'_>>, &Cell<usize>),
 ) -> BTreeSet<Run> {
+    // A bound was reached: what is denied for that is looked at no further.
+    let too_complex = facts.first_unknown() == Some(Unknown::TooComplex);
     let found = match context.catalog {
         Known::Nothing => return BTreeSet::new(),
-        // A bound was reached: what is denied for that is looked at no further.
-        _ if facts.first_unknown() == Some(Unknown::TooComplex) => {
+        Known::BuiltIn(_) | Known::Stale | Known::Catalog(_) if too_complex => {
             Found::unknown(Unknown::TooComplex)
         }
         Known::BuiltIn(bare) => match context.server_major.and_then(catalog::built_in) {
@@ -499,13 +500,7 @@ impl<'a> Bound<'a> {
     }
 
     fn operator(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
-        let names: &[&str] = match name {
-            "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC" => {
-                &["<", "<=", ">", ">="]
-            }
-            other => &[other],
-        };
-        for name in names {
+        for name in operators(&name) {
             if let Some(certainty) = self.certainty(path) {
                 self.unsure |= !certainty.operator((schema, name));
                 continue;
@@ -591,13 +586,9 @@ impl<'a> Bound<'a> {
     fn finish(mut self) -> Resolved<Found> {
         let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
-        self.behind = true;
-        let (path, unsure) = (of_definitions(), self.unsure);
-        for call in &behind.calls {
-            self.call(call, &path)?;
+        if !behind.calls.is_empty() {
+            self.behind(&behind.calls)?;
         }
-        // What is built in calls nothing else.
-        self.unsure = unsure;
         let mut columns = BTreeSet::new();
         let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
         for (uses, reached) in all {
@@ -619,6 +610,18 @@ impl<'a> Bound<'a> {
             tenants: fact(known(!self.unseen).map(|()| self.tenants.into_iter().collect())),
             runs: self.runs,
         })
+    }
+
+    /// What views call.
+    fn behind(&mut self, calls: &BTreeSet<Call>) -> Resolved<()> {
+        self.behind = true;
+        let (path, unsure) = (of_definitions(), self.unsure);
+        for call in calls {
+            self.call(call, &path)?;
+        }
+        // What is built in calls nothing else.
+        self.unsure = unsure;
+        Ok(())
     }
 
     /// A view without the tenant's column hides nothing if nothing behind any view has it.
@@ -651,6 +654,16 @@ impl<'a> Bound<'a> {
             role: used.role,
             reached,
         })
+    }
+}
+
+/// The operators that a written one stands for.
+pub(super) fn operators<'n>(name: &'n &'n str) -> &'n [&'n str] {
+    match *name {
+        "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC" => {
+            &["<", "<=", ">", ">="]
+        }
+        _ => std::slice::from_ref(name),
     }
 }
 

@@ -17,20 +17,8 @@ use crate::context::BareNames;
 const CATALOG: &str = "pg_catalog";
 
 /// Stands for every relation that is not built in: nothing is known of it.
-pub(super) static UNSEEN: LazyLock<Relation> = LazyLock::new(|| Relation {
-    oid: 0,
-    schema: Box::from(""),
-    name: Box::from(""),
-    kind: RelationKind::Table,
-    columns: Vec::new(),
-    parents: Vec::new(),
-    definition: None,
-    row_type: 0,
-    row_security: false,
-    security_invoker: false,
-    has_rules: false,
-    has_triggers: false,
-});
+pub(super) static UNSEEN: LazyLock<Relation> =
+    LazyLock::new(|| Relation::bare(0, "", "", RelationKind::Table));
 
 /// A written name: the schema, if there is one, and the name.
 pub(super) type Written<'a> = (Option<&'a str>, &'a str);

@@ -19,6 +19,7 @@ use crate::{limits, parse};
 pub(crate) struct ViewReads {
     pub(super) always: BTreeSet<Use>,
     pub(super) columns: Vec<BTreeSet<Use>>,
+    /// Names without a schema are in `pg_catalog`.
     pub(super) calls: BTreeSet<Call>,
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct Behind {
     pub(crate) as_named: BTreeSet<Use>,
     /// Anything else.
     pub(crate) reached: BTreeSet<Use>,
-    /// What views call. Their names are qualified, or in `pg_catalog`.
+    /// What views call.
     pub(crate) calls: BTreeSet<Call>,
 }
 
@@ -77,10 +78,6 @@ impl<'a> Reach<'a> {
             }
             let relation = self.catalog.relation_by_oid(used.relation);
             let relation = relation.ok_or(Unknown::NotInCatalog)?;
-            if relation.definition.is_some() {
-                let reads = self.reads(relation)?;
-                found.calls.extend(reads.calls.iter().cloned());
-            }
             for (next, way) in self.next(relation, used, way)? {
                 let new = match way {
                     Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
@@ -91,6 +88,7 @@ impl<'a> Reach<'a> {
                 }
             }
         }
+        found.calls = self.views.values().flat_map(|reads| reads.calls.iter().cloned()).collect();
         Ok(found)
     }
 

@@ -181,18 +181,8 @@ fn catalog() -> sql::catalog::Catalog {
         generated: false,
     };
     let table = Relation {
-        oid: 20_000,
-        schema: "app".into(),
-        name: "merchants".into(),
-        kind: RelationKind::Table,
         columns: vec![column("name", 1, true), column("a", 2, false)],
-        parents: Vec::new(),
-        definition: None,
-        row_type: 0,
-        row_security: false,
-        security_invoker: false,
-        has_rules: false,
-        has_triggers: false,
+        ..Relation::bare(20_000, "app", "merchants", RelationKind::Table)
     };
     let schemas = vec!["pg_catalog".into(), "app".into()];
     let snapshot =

@@ -12,7 +12,8 @@ use super::{Maker, extent_in, is_private};
 use crate::catalog::{Column, NewColumn, NewRelation, Oid, Own, Relation, RelationKind, TEMPORARY};
 use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{strings, type_names};
-use crate::resolved::{Resolved, Use, ViewReads, is_temporary};
+use crate::resolved::bind::{callable, operators};
+use crate::resolved::{Call, Resolved, Use, ViewReads, is_temporary};
 use crate::timeline::{Extent, Step};
 
 /// Columns of every sequence.
@@ -194,13 +195,61 @@ impl<'a> Maker<'a> {
             let reads = ViewReads {
                 columns: resolver.outputs.take().unwrap_or_default(),
                 always: std::mem::take::<BTreeSet<Use>>(&mut resolver.touched.uses),
-                calls: std::mem::take(&mut resolver.touched.calls),
+                calls: self.qualified(&resolver.touched.calls, resolver.path),
             };
             let names = outputs.columns.iter().map(|output| output.name.into()).collect();
             let seen = resolver.seen.borrow();
             let temporary = |oid: &Oid| self.catalog.relation_by_oid(*oid).is_some_and(is_private);
             Ok((names, reads, seen.iter().any(temporary)))
         })
+    }
+
+    /// Calls with the schemas in which they may be found now: under another path they still mean that.
+    fn qualified(&self, calls: &BTreeSet<Call>, path: &[String]) -> BTreeSet<Call> {
+        let mut all = BTreeSet::new();
+        for call in calls {
+            match call {
+                Call::Function(None, name, count) => self.functions(name, *count, path, &mut all),
+                Call::Attribute(name) => self.functions(name, 1, path, &mut all),
+                Call::Older(name) => self.functions(name, usize::MAX, path, &mut all),
+                Call::Operator(None, name) => {
+                    for name in operators(&name.as_str()) {
+                        let has =
+                            |schema: &&str| self.catalog.operators(schema, name).next().is_some();
+                        let here = callable(None, path).into_iter().filter(has);
+                        all.extend(
+                            here.map(|one| {
+                                Call::Operator(Some(one.to_owned()), (*name).to_owned())
+                            }),
+                        );
+                    }
+                }
+                Call::Cast(None, name) => self.casts(name, path, &mut all),
+                Call::Function(Some(_), ..)
+                | Call::Operator(Some(_), _)
+                | Call::Cast(Some(_), _)
+                | Call::Conversion
+                | Call::Grammar(_) => drop(all.insert(call.clone())),
+            }
+        }
+        all
+    }
+
+    /// Functions of a name; where there are none, it may be a cast in the form of a call.
+    fn functions(&self, name: &str, count: usize, path: &[String], all: &mut BTreeSet<Call>) {
+        let before = all.len();
+        let has = |schema: &&str| self.catalog.functions(schema, name).next().is_some();
+        let here = callable(None, path).into_iter().filter(has);
+        all.extend(here.map(|one| Call::Function(Some(one.to_owned()), name.to_owned(), count)));
+        if all.len() == before {
+            self.casts(name, path, all);
+        }
+    }
+
+    fn casts(&self, name: &str, path: &[String], all: &mut BTreeSet<Call>) {
+        let has = |schema: &&str| self.catalog.type_named(schema, name).is_some();
+        let here = callable(None, path).into_iter().filter(has);
+        all.extend(here.map(|one| Call::Cast(Some(one.to_owned()), name.to_owned())));
     }
 
     /// Makes it, unless there is one already and that is no error.
