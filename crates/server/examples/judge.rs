@@ -1,11 +1,17 @@
-//! Judges one of a few statements again and again: what `scripts/bench/instructions.sh` counts.
+//! Judges one of a few statements again and again: what `scripts/bench/instructions.sh` counts. It is the code
+//! that the door runs: [`server::Cache`] for the text, [`server::Proved`] for the decision.
 //!
-//! usage: judge CATALOG POLICY NAME COUNT
+//! usage: judge CATALOG POLICY NAME first|seen COUNT
+//!
+//! `first`: under another reading of the session each time, so that nothing of before counts. `seen`: under one.
 
 use std::error::Error;
+use std::hint::black_box;
+use std::sync::Arc;
 
-use model::{Door, Principal, Request, Stage};
+use model::{Principal, Stage};
 use policy::Policy;
+use server::{Asked, Cache, InForce};
 use sql::catalog::{Catalog, Snapshot};
 use sql::{Context, Encoding, Known, SearchPaths};
 
@@ -29,14 +35,20 @@ const STATEMENTS: &[(&str, &str)] = &[
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [catalog, policy, name, count] = arguments.as_slice() else {
-        return Err("usage: judge CATALOG POLICY NAME COUNT".into());
+    let [catalog, policy, name, sight, count] = arguments.as_slice() else {
+        return Err("usage: judge CATALOG POLICY NAME first|seen COUNT".into());
+    };
+    let step = match sight.as_str() {
+        "first" => 1,
+        "seen" => 0,
+        _ => return Err("a text is seen `first`, or was `seen` before".into()),
     };
     let snapshot: Snapshot = serde_json::from_str(&std::fs::read_to_string(catalog)?)?;
     let catalog = Catalog::from_snapshot(snapshot)?;
     let server_major = catalog.major();
     let text = std::fs::read_to_string(policy)?;
     let policy = Policy::load(policy, &text).map_err(|found| found.to_string())?.policy;
+    let in_force = Arc::new(InForce::new(policy));
     let (_, sql) = STATEMENTS.iter().find(|(known, _)| known == name).ok_or("no such statement")?;
     let paths = [vec!["public".to_owned()]];
     let context = Context {
@@ -44,31 +56,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         encoding: Encoding::Utf8,
         standard_conforming_strings: true,
         catalog: Known::Catalog(&catalog),
-        tenant_column: policy.tenant_column(),
+        tenant_column: in_force.tenant_column(),
         timeline: None,
         role: None,
         server_major: Some(server_major),
     };
-    let principal = Principal::asserted("agent:bench");
-    let mut allowed = 0_u32;
-    let count: u32 = count.parse()?;
-    for _ in 0..count {
-        let analysis = sql::analyze(sql.as_bytes(), &context);
-        for statement in analysis.statements() {
-            let facts = statement.facts(&|_, _| None);
-            let request = Request {
-                principal: &principal,
-                door: Door::Pg,
-                stage: Stage::Query,
-                server_major: Some(server_major),
-                facts: &facts,
-            };
-            let decision = policy.evaluate(&request);
-            if let Some(reason) = decision.reasons().first() {
-                return Err(format!("denied: {reason}").into());
-            }
-            allowed += 1;
+    let who = Arc::new(Principal::asserted("agent:bench"));
+    let asked = Asked { who: &who, in_force: &in_force };
+    let mut cache = <Cache>::default();
+    let mut epoch = 0;
+    for _ in 0..count.parse()? {
+        epoch += step;
+        let text = black_box(sql.as_bytes());
+        let sight = cache.sight(text, epoch, |text| sql::analyze(text, &context));
+        let proved = sight.proved().ok_or("it refers to names")?;
+        let decision = proved.decision(asked, Stage::Query, Some(server_major));
+        if let Some(reason) = decision.reasons().first() {
+            return Err(format!("denied: {reason}").into());
         }
     }
-    if allowed == count { Ok(()) } else { Err(format!("{allowed} of {count} allowed").into()) }
+    Ok(())
 }

@@ -15,25 +15,42 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use audit::{Entry, Ledger, LedgerFault, Promise, ReasonView, Receipt, RecordId};
-use model::{Door, Principal, Request, SqlFacts, Stage, Unknown};
+use model::{Door, Principal, Request, SqlFacts, Stage};
 use pgwire::{Passive, StandIn};
 use policy::{Decision, Fault, Mode, Policy, Reason, ReasonCode};
 
 use crate::limits::{MAX_BATCH, MAX_RECORDED_BYTES, OUT_HIGH_WATER_BYTES};
+use crate::proved::Proved;
 use crate::telemetry::Metrics;
 
-/// A policy in force, with what is derived from it once.
+/// A policy in force, with what is derived from it once. Never equal to another: a policy that is installed again is
+/// another one.
 #[derive(Debug)]
-pub(crate) struct InForce {
+pub struct InForce {
     pub(crate) policy: Policy,
     pub(crate) digest: String,
 }
 
 impl InForce {
-    pub(crate) fn new(policy: Policy) -> Self {
+    /// This policy, to be put into force.
+    pub fn new(policy: Policy) -> Self {
         let digest = policy.digest().to_string();
         Self { policy, digest }
     }
+
+    /// The column that analysis is told of.
+    pub fn tenant_column(&self) -> Option<&str> {
+        self.policy.tenant_column()
+    }
+}
+
+/// Who asks, and which policy answers: the same one from the look at a text to its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub who: &'a Arc<Principal>,
+    /// Which policy answers.
+    pub in_force: &'a Arc<InForce>,
 }
 
 /// Decides and records. Shared by every session.
@@ -46,33 +63,28 @@ pub(crate) struct Gate {
     metrics: Arc<Metrics>,
 }
 
-/// One submission: the bytes that would be forwarded, and what analysis proved of each of its
-/// statements. There is always at least one.
+/// One submission: the bytes that would be forwarded, and what analysis proved of its statements.
 #[derive(Debug)]
 pub(crate) struct Analysed<'a> {
     bytes: &'a [u8],
     text: &'a [u8],
     stage: Stage,
-    first: Arc<SqlFacts>,
-    others: Vec<Arc<SqlFacts>>,
+    proved: Arc<Proved>,
     received: Instant,
     submitted: Option<&'a [u8]>,
     server_major: Option<u16>,
 }
 
 impl<'a> Analysed<'a> {
+    /// These bytes, with what is proved of their text.
+    pub(crate) fn of(bytes: &'a [u8], text: &'a [u8], stage: Stage, proved: Arc<Proved>) -> Self {
+        let received = Instant::now();
+        Self { bytes, text, stage, proved, received, submitted: None, server_major: None }
+    }
+
     /// A submission of one statement.
     pub(crate) fn one(bytes: &'a [u8], text: &'a [u8], stage: Stage, facts: Arc<SqlFacts>) -> Self {
-        Self {
-            bytes,
-            text,
-            stage,
-            first: facts,
-            others: Vec::new(),
-            received: Instant::now(),
-            submitted: None,
-            server_major: None,
-        }
+        Self::of(bytes, text, stage, Arc::new(Proved::one(facts)))
     }
 
     /// For a server of this major version; until then it is not told.
@@ -88,46 +100,6 @@ impl<'a> Analysed<'a> {
     /// What the client sent, if the text is another one.
     pub(crate) fn submitted(self, submitted: Option<&'a [u8]>) -> Self {
         Self { submitted, ..self }
-    }
-
-    /// A submission of several. None at all would be a fault of ours, so nothing is known of it.
-    pub(crate) fn several(
-        bytes: &'a [u8],
-        text: &'a [u8],
-        stage: Stage,
-        facts: Vec<Arc<SqlFacts>>,
-    ) -> Self {
-        let mut facts = facts.into_iter();
-        let first =
-            facts.next().unwrap_or_else(|| Arc::new(SqlFacts::unknown(Unknown::UnknownStatement)));
-        let received = Instant::now();
-        Self {
-            bytes,
-            text,
-            stage,
-            first,
-            others: facts.collect(),
-            received,
-            submitted: None,
-            server_major: None,
-        }
-    }
-
-    /// Everything that the submission does, for its record.
-    fn merged(self) -> Arc<SqlFacts> {
-        if self.others.is_empty() {
-            return self.first;
-        }
-        let mut merged = SqlFacts::clone(&self.first);
-        for facts in &self.others {
-            merged.absorb(facts);
-        }
-        // With something else beside it, it is not plain transaction control any more.
-        merged.transaction = None;
-        // Nor is it one statement.
-        merged.digest = None;
-        merged.empty = false;
-        Arc::new(merged)
     }
 }
 
@@ -312,24 +284,13 @@ impl Gate {
     /// the batch is [cleared](Gate::clear).
     pub(crate) fn judge(
         &self,
-        who: &Principal,
-        analysed: Analysed<'_>,
+        asked: Asked<'_>,
+        analysed: &Analysed<'_>,
         batch: &mut Batch,
     ) -> Ruling {
-        let in_force = self.policy.load_full();
-        let request = |facts| Request {
-            principal: who,
-            door: Door::Pg,
-            stage: analysed.stage,
-            server_major: analysed.server_major,
-            facts,
-        };
-        let mut decision = self.evaluate(&in_force, &request(&analysed.first));
-        for facts in &analysed.others {
-            let next = self.evaluate(&in_force, &request(facts));
-            decision = both(decision, next);
-        }
-        let observed = self.observes(&in_force, who);
+        let Asked { who, in_force } = asked;
+        let decision = self.decision(asked, analysed);
+        let observed = self.observes(in_force, who);
         let mode = if observed { Mode::Observe } else { Mode::Enforce };
         let forwarded = decision.is_allowed() || observed;
         self.metrics.decided(analysed.stage, &decision, forwarded);
@@ -349,9 +310,9 @@ impl Gate {
             stage: analysed.stage,
             text,
             submitted,
-            facts: analysed.merged(),
+            facts: analysed.proved.merged(),
             decision,
-            digest: in_force,
+            digest: Arc::clone(in_force),
             mode,
             latency_ns,
             forwarded,
@@ -363,19 +324,22 @@ impl Gate {
     /// submission, to be analysed and judged like any.
     pub(crate) fn constrained(
         &self,
-        who: &Principal,
+        asked: Asked<'_>,
         (text, stage): (&[u8], Stage),
-        facts: &[Arc<SqlFacts>],
+        proved: &Proved,
         context: &sql::Context<'_>,
     ) -> Option<String> {
-        let in_force = self.policy.load_full();
+        let Asked { who, in_force } = asked;
         let policy = &in_force.policy;
-        if !policy.rewrites() || self.observes(&in_force, who) {
+        let server_major = context.server_major;
+        if !policy.rewrites()
+            || self.observes(in_force, who)
+            || proved.decision(asked, stage, server_major).is_allowed()
+        {
             return None;
         }
         let mut duty = None;
-        for facts in facts {
-            let server_major = context.server_major;
+        for facts in proved.each() {
             let request = Request { principal: who, door: Door::Pg, stage, server_major, facts };
             let decision = policy.evaluate(&request);
             if !decision.is_allowed() {
@@ -400,7 +364,7 @@ impl Gate {
 
     /// Records that a message was refused whatever the policy says: it broke the protocol. Nothing
     /// of it joins the batch, in observe mode neither.
-    pub(crate) fn refuse(&self, analysed: Analysed<'_>, code: ReasonCode, batch: &mut Batch) {
+    pub(crate) fn refuse(&self, analysed: &Analysed<'_>, code: ReasonCode, batch: &mut Batch) {
         let in_force = self.policy.load_full();
         let decision = Decision::deny(*in_force.policy.digest(), vec![Reason::of(code)]);
         self.metrics.decided(analysed.stage, &decision, false);
@@ -410,7 +374,7 @@ impl Gate {
             text,
             submitted: None,
             latency_ns: nanoseconds(analysed.received),
-            facts: analysed.merged(),
+            facts: analysed.proved.merged(),
             decision,
             digest: in_force,
             mode: Mode::Enforce,
@@ -418,12 +382,12 @@ impl Gate {
         });
     }
 
-    fn evaluate(&self, in_force: &InForce, request: &Request<'_>) -> Decision {
-        // A ledger that cannot record cannot allow either.
+    fn decision(&self, asked: Asked<'_>, analysed: &Analysed<'_>) -> Decision {
+        // A ledger that cannot record cannot allow either, whatever was said before.
         if self.ledger.health() != audit::Health::Sound {
-            return Decision::fault(*in_force.policy.digest(), Fault::Unaudited);
+            return Decision::fault(*asked.in_force.policy.digest(), Fault::Unaudited);
         }
-        in_force.policy.evaluate(request)
+        analysed.proved.decision(asked, analysed.stage, analysed.server_major)
     }
 
     /// Records a batch; its bytes may leave once the [`Clearing`] is ready.
@@ -522,7 +486,7 @@ fn views<'a>(judged: &'a Judged, said: &'a [(String, String)]) -> Vec<ReasonView
 }
 
 /// Both or neither: one statement that is not allowed refuses the whole submission.
-fn both(first: Decision, second: Decision) -> Decision {
+pub(crate) fn both(first: Decision, second: Decision) -> Decision {
     match (first.is_allowed(), second.is_allowed()) {
         (true, _) => second.with_other_risk(first.risk()),
         (false, true) => first.with_other_risk(second.risk()),

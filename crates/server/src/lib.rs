@@ -10,6 +10,7 @@ pub mod catalog;
 mod gate;
 mod limits;
 mod pg;
+mod proved;
 mod reload;
 mod tasks;
 mod telemetry;
@@ -26,10 +27,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::catalog::CatalogSettings;
 use crate::catalog::live::Live;
+use crate::gate::Gate;
 #[doc(hidden)]
-pub use crate::gate::Cleared;
-use crate::gate::{Gate, InForce};
+pub use crate::gate::{Asked, Cleared, InForce};
 use crate::pg::Cancels;
+#[doc(hidden)]
+pub use crate::pg::{Cache, Sight};
+#[doc(hidden)]
+pub use crate::proved::Proved;
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 pub use crate::view::Colour;

@@ -19,6 +19,14 @@ pub(crate) const MAX_REPLACED_ERROR_BYTES: usize = 8 * 1024;
 pub(crate) const MAX_BOUND_BYTES: usize = 256;
 /// Possible search paths of one session; beyond that its path counts as unknown.
 pub(crate) const MAX_SEARCH_PATHS: usize = 8;
+/// Texts that one session keeps as they were taken apart, and marks of texts that came once.
+pub(crate) const MAX_SEEN: usize = 128;
+/// About how many bytes they and their facts take at most, for each session.
+pub(crate) const MAX_SEEN_BYTES: usize = 256 * 1024;
+/// Longest text that is kept.
+pub(crate) const MAX_SEEN_TEXT_BYTES: usize = 8 * 1024;
+/// About how many bytes one text and its facts take at most to be kept.
+pub(crate) const MAX_SEEN_WEIGHT: usize = MAX_SEEN_BYTES / 4;
 /// Statement text that a record is made of at most: all that a frame which is held can carry.
 pub(crate) const MAX_RECORDED_BYTES: usize = MAX_HELD_FRAME_BYTES;
 /// Refusals in a row that are answered at once; later ones are slowed, twice as long each time.

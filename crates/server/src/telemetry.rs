@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
     pub(crate) violations: Counter,
     pub(crate) policy_reloads: Counter,
     pub(crate) policy_failures: Counter,
+    pub(crate) analyses_kept: Counter,
+    pub(crate) analyses_made: Counter,
     pub(crate) catalog_loads: Counter,
     pub(crate) catalog_failures: Counter,
     pub(crate) catalog_age: Gauge,
@@ -65,6 +67,8 @@ impl Default for Metrics {
             violations: Counter::default(),
             policy_reloads: Counter::default(),
             policy_failures: Counter::default(),
+            analyses_kept: Counter::default(),
+            analyses_made: Counter::default(),
             catalog_loads: Counter::default(),
             catalog_failures: Counter::default(),
             catalog_age: Gauge::default(),
@@ -102,6 +106,9 @@ impl Metrics {
         );
         root.register("policy_reloads", "Policies installed", self.policy_reloads.clone());
         root.register("policy_failures", "Policies not installed", self.policy_failures.clone());
+        let (hits, misses) = (self.analyses_kept.clone(), self.analyses_made.clone());
+        root.register("analysis_cache_hits", "Texts judged by an analysis of before", hits);
+        root.register("analysis_cache_misses", "Texts analysed", misses);
         root.register("catalog_loads", "Catalogs loaded", self.catalog_loads.clone());
         root.register("catalog_failures", "Catalogs not loaded", self.catalog_failures.clone());
         root.register("catalog_age_seconds", "Age of the catalog", self.catalog_age.clone());

@@ -35,7 +35,7 @@ pub struct ParseFailure {
 /// One statement of a submission.
 #[derive(Debug, Clone)]
 pub struct Statement {
-    facts: SqlFacts,
+    facts: Arc<SqlFacts>,
     references: Vec<NameRef>,
     effects: Vec<Effect>,
     range: Range<usize>,
@@ -171,6 +171,7 @@ impl Analysis {
 
 impl Statement {
     fn new(facts: SqlFacts, range: Range<usize>) -> Self {
+        let facts = Arc::new(facts);
         Self { facts, references: Vec::new(), effects: Vec::new(), range, form: None }
     }
 
@@ -183,7 +184,7 @@ impl Statement {
         if self.references.is_empty() {
             return Cow::Borrowed(&self.facts);
         }
-        let mut facts = self.facts.clone();
+        let mut facts = SqlFacts::clone(&self.facts);
         for reference in &self.references {
             match lookup(reference.kind, &reference.name) {
                 Some(definition) => facts.absorb(&definition),
@@ -191,6 +192,11 @@ impl Statement {
             }
         }
         Cow::Owned(facts)
+    }
+
+    /// The facts, if it refers to nothing else.
+    pub fn own_facts(&self) -> Option<&Arc<SqlFacts>> {
+        self.references.is_empty().then_some(&self.facts)
     }
 
     /// What runs under a name may change `search_path` too.
@@ -289,7 +295,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         let mut statement = resolved(root, found, &names, &paths.context(), left);
         let form =
             canonical_form((text, range.clone()), (root, places), &statement, &paths.context());
-        statement.facts.digest = form.as_deref().map(canonical::digest);
+        Arc::make_mut(&mut statement.facts).digest = form.as_deref().map(canonical::digest);
         statement.form = form;
         if let Some(step) =
             catalogued::follow(root, &statement.facts, &paths.context(), &nodes_left)
@@ -313,7 +319,7 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
     }
     let whole = shape::Submission::of(text, statements.len());
     for statement in &mut statements {
-        whole.add_to(&mut statement.facts.shape);
+        whole.add_to(&mut Arc::make_mut(&mut statement.facts).shape);
     }
     Analysis { statements, error: None }
 }
@@ -362,6 +368,7 @@ fn resolved(
         }
         None => true,
     });
+    let facts = Arc::new(facts);
     let mut statement = Statement { facts, references, effects, range: 0..0, form: None };
     statement.admit_path_change();
     statement

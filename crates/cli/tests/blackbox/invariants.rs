@@ -12,7 +12,7 @@ use testkit::{Random, Tap};
 use crate::kit::{Door, POLICY, WORKER, database, eventually, server};
 
 /// Every record of a door that has stopped.
-fn records(door: &Door) -> Vec<Value> {
+pub(crate) fn records(door: &Door) -> Vec<Value> {
     let files = std::fs::read_dir(door.proxy.ledger()).unwrap().flatten();
     let texts =
         files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "jsonl"));

@@ -34,6 +34,8 @@ mod own;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
 mod startup;
 #[cfg(test)]
 mod strict;

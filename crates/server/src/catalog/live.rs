@@ -145,6 +145,13 @@ impl Live {
         }
     }
 
+    /// What a load of this catalog would bring.
+    #[cfg(test)]
+    pub(crate) fn hold(&self, catalog: Catalog) {
+        let generation = self.wanted.load(Ordering::Acquire);
+        self.current.store(Some(Arc::new(Loaded { catalog, generation, at: Instant::now() })));
+    }
+
     /// How old the last load is, if there was one.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.current.load().as_ref().map(|loaded| loaded.at.elapsed())

@@ -6,7 +6,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use model::{Fact, SqlFacts, Unknown};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::reading::Reading;
 use crate::catalog::live::Live;
 use crate::limits::CATALOG_WAIT;
+use crate::proved::Proved;
 
 type Waiting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -67,13 +67,13 @@ impl Fresh {
         &mut self,
         live: &Live,
         reading: &Reading,
-        facts: &[Arc<SqlFacts>],
+        proved: &Proved,
     ) -> bool {
         if !reading.awaits_load() {
             self.deadline = None;
             return false;
         }
-        if !facts.iter().any(|facts| is_stale(facts)) {
+        if !proved.each().any(|facts| is_stale(facts)) {
             return false;
         }
         let deadline = *self.deadline.get_or_insert_with(|| Instant::now() + CATALOG_WAIT);

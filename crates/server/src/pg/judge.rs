@@ -5,6 +5,7 @@
 //! until then it stays where it is.
 
 mod definitions;
+mod prepared;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,37 +21,21 @@ use pgwire::{
 
 use definitions::own_step;
 use policy::ReasonCode;
+pub(crate) use prepared::Prepared;
+use prepared::wire_kind;
 
-use super::bound::{Bound, Types};
+use super::cache::Cache;
 use super::fresh::Fresh;
 use super::reading::Reading;
 use super::refusal::{Named, Refusal};
 use super::tripwire::Tripwire;
 use super::writer::Rest;
 use crate::Shared;
-use crate::gate::{Analysed, Batch, Clearing, Gate, Ruling};
+use crate::gate::{Analysed, Asked, Batch, Clearing, Gate, InForce, Ruling};
 use crate::limits::{
     FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES, MAX_REFUSED,
 };
-
-/// What a name stands for.
-#[derive(Debug, Clone)]
-pub(crate) struct Prepared(Arc<Source>);
-
-#[derive(Debug)]
-struct Source {
-    /// The text, for protocol statements; facts alone for SQL PREPARE and DECLARE.
-    text: Option<Box<[u8]>>,
-    analysis: Option<sql::Analysis>,
-    /// Complete facts, if nothing in it refers to another name.
-    facts: Option<Arc<SqlFacts>>,
-    /// Of the reading under which they were found.
-    epoch: u32,
-    /// What Parse said of its parameters.
-    types: Types,
-    /// A portal: the values that its parameters got.
-    bound: Bound,
-}
+use crate::proved::Proved;
 
 /// What became of the beginning of the input.
 #[derive(Debug)]
@@ -100,9 +85,12 @@ enum Link {
 pub(crate) struct Judge {
     shared: Arc<Shared>,
     session: String,
-    who: Principal,
+    who: Arc<Principal>,
+    /// The policy that answers the message under judgement, from the look at its text to its record.
+    in_force: Arc<InForce>,
     protocol: Protocol<Prepared, u64>,
     reading: Reading,
+    cache: Cache,
     fresh: Fresh,
     tripwire: Tripwire,
     batch: Batch,
@@ -132,7 +120,7 @@ struct Question<'a> {
     /// What the client sent, if a condition was added to it.
     submitted: Option<&'a [u8]>,
     stage: Stage,
-    facts: Vec<Arc<SqlFacts>>,
+    proved: Arc<Proved>,
     /// What the grammar says, and where.
     mistake: Option<(String, Option<usize>)>,
 }
@@ -141,15 +129,19 @@ impl Judge {
     pub(crate) fn new(
         shared: Arc<Shared>,
         session: String,
-        who: Principal,
+        who: Arc<Principal>,
         reading: Reading,
     ) -> Self {
+        let in_force = shared.gate.in_force();
+        let cache = Cache::counted(&shared.metrics.analyses_kept, &shared.metrics.analyses_made);
         Self {
             shared,
             session,
             who,
+            in_force,
             protocol: Protocol::default(),
             reading,
+            cache,
             fresh: Fresh::default(),
             tripwire: Tripwire::default(),
             batch: Batch::default(),
@@ -214,7 +206,8 @@ impl Judge {
             return Ok(Taken::Wait);
         }
         self.reading.look_up(self.shared.catalog.as_ref(), self.protocol.group());
-        self.reading.follow(&self.shared.gate.in_force().policy);
+        self.in_force = self.shared.gate.in_force();
+        self.reading.follow(&self.in_force.policy);
         self.received = Instant::now();
         // Known by its header alone: a body of up to 1 GiB is not waited for.
         if header.tag == ClientTag::Password {
@@ -364,14 +357,15 @@ impl Judge {
         place: Refused,
         missing: Option<Refusal>,
     ) -> Option<u64> {
-        let Question { frame, text, submitted, stage, facts, mistake } = question;
+        let Question { frame, text, submitted, stage, proved, mistake } = question;
         // Leaving a transaction, or nothing at all, shows no good will.
-        let works = facts.iter().any(|facts| !facts.empty && facts.transaction.is_none());
-        let analysed = Analysed::several(frame, text, stage, facts)
+        let works = proved.each().any(|facts| !facts.empty && facts.transaction.is_none());
+        let analysed = Analysed::of(frame, text, stage, proved)
             .received(self.received)
             .submitted(submitted)
             .for_server(self.reading.server_major());
-        let ruling = self.shared.gate.judge(&self.who, analysed, &mut self.batch);
+        let asked = Asked { who: &self.who, in_force: &self.in_force };
+        let ruling = self.shared.gate.judge(asked, &analysed, &mut self.batch);
         match ruling {
             Ruling::Forward => {
                 let ticket = self.number();
@@ -414,7 +408,7 @@ impl Judge {
             | Refusal::HiddenTemporary(..) => Unknown::UnknownStatement,
         }));
         let analysed = Analysed::one(&[], &[], stage, facts).received(self.received);
-        self.shared.gate.refuse(analysed, refusal.code(), &mut self.batch);
+        self.shared.gate.refuse(&analysed, refusal.code(), &mut self.batch);
         self.brake_on();
         let key = self.number();
         self.links.push(Link::Refusal(key));
@@ -442,17 +436,13 @@ impl Judge {
 
     fn on_query(&mut self, frame: &[u8], text: &[u8], whole: bool) -> bool {
         if !whole {
-            let facts = vec![Arc::new(SqlFacts::unknown(Unknown::TooComplex))];
-            let question = Question {
-                frame,
-                text,
-                submitted: None,
-                stage: Stage::Query,
-                facts,
-                mistake: None,
-            };
+            let facts = Arc::new(SqlFacts::unknown(Unknown::TooComplex));
+            let proved = Arc::new(Proved::one(Arc::clone(&facts)));
+            let (submitted, mistake) = (None, None);
+            let question =
+                Question { frame, text, submitted, stage: Stage::Query, proved, mistake };
             if let Some(ticket) = self.ask(question, Refused::Query, None) {
-                self.about_to_run(&SqlFacts::unknown(Unknown::TooComplex), None, ticket);
+                self.about_to_run(&facts, None, ticket);
                 self.protocol.submitted(Submitted::Query(vec![forget()]), Some(ticket));
             }
             return true;
@@ -462,34 +452,36 @@ impl Judge {
 
     /// `submitted` is what the client sent, if a condition was added to it.
     fn on_query_text(&mut self, frame: &[u8], text: &[u8], submitted: Option<&[u8]>) -> bool {
-        let analysis = sql::analyze(text, &self.reading.context());
-        let Some(facts) = self.facts(&analysis) else { return false };
-        if self.waits_for_catalog(&facts, Stage::Query) {
+        let sight = self.sight(text);
+        let analysis = sight.analysis();
+        let Some(proved) = self.facts(&sight) else { return false };
+        if self.waits_for_catalog(&proved, Stage::Query) {
             return false;
         }
         if submitted.is_none()
-            && let Some(new) = self.constrained(text, Stage::Query, &facts)
+            && let Some(new) = self.constrained(text, Stage::Query, &proved)
         {
             return self.on_query_text(&pgwire::query(new.as_bytes()), new.as_bytes(), Some(text));
         }
-        if let Some(refusal) = self.hidden_temporary(&analysis) {
+        if let Some(refusal) = self.hidden_temporary(analysis) {
             self.refuse_message(Refused::Query, Stage::Query, refusal);
             return true;
         }
-        let settings: Vec<_> = facts.iter().map(Arc::clone).collect();
-        let missing = self.missing_name(&analysis);
-        let mistake = mistake(&analysis, text);
-        let question = Question { frame, text, submitted, stage: Stage::Query, facts, mistake };
+        let missing = self.missing_name(analysis);
+        let mistake = mistake(analysis, text);
+        let asked = Arc::clone(&proved);
+        let question =
+            Question { frame, text, submitted, stage: Stage::Query, proved: asked, mistake };
         if let Some(ticket) = self.ask(question, Refused::Query, missing) {
             let steps: VecDeque<_> = analysis.statements().iter().map(own_step).collect();
-            for (facts, step) in settings.iter().zip(&steps) {
+            for (facts, step) in proved.each().zip(&steps) {
                 self.about_to_run(facts, step.as_ref(), ticket);
             }
             self.reading.submitted(ticket, self.protocol.group(), steps);
-            self.expect(ticket, settings.clone());
             // A text without a statement has one set of facts all the same.
-            let empty = settings.iter().all(|facts| facts.empty);
-            let effects = if empty { Vec::new() } else { self.effects(&analysis) };
+            let empty = proved.each().all(|facts| facts.empty);
+            self.expect(ticket, proved);
+            let effects = if empty { Vec::new() } else { self.effects(analysis) };
             self.protocol.submitted(Submitted::Query(effects), Some(ticket));
         }
         true
@@ -518,40 +510,31 @@ impl Judge {
         place: Refused,
         submitted: Option<&[u8]>,
     ) -> bool {
-        let source = if let Some(types) = types {
-            let analysis = sql::analyze(text, &self.reading.context());
-            Source {
-                text: Some(text.into()),
-                facts: complete(&analysis),
-                analysis: Some(analysis),
-                epoch: self.reading.epoch(),
-                types: Types::of(types),
-                bound: Bound::default(),
-            }
+        let epoch = self.reading.epoch();
+        let prepared = if let Some(types) = types {
+            Prepared::statement(self.sight(text), epoch, types)
         } else {
-            facts_only(SqlFacts::unknown(Unknown::TooComplex), self.reading.epoch())
+            Prepared::facts_only(Arc::new(SqlFacts::unknown(Unknown::TooComplex)), epoch)
         };
-        if let Some(refusal) =
-            source.analysis.as_ref().and_then(|analysis| self.hidden_temporary(analysis))
-        {
+        let analysis = prepared.0.analysis();
+        if let Some(refusal) = analysis.and_then(|analysis| self.hidden_temporary(analysis)) {
             self.refuse_message(place, Stage::Parse, refusal);
             return true;
         }
-        let prepared = Prepared(Arc::new(source));
-        let Some(facts) = self.prepared_facts(&prepared) else { return false };
-        if self.waits_for_catalog(&facts, Stage::Parse) {
+        let Some(proved) = self.prepared_facts(&prepared) else { return false };
+        if self.waits_for_catalog(&proved, Stage::Parse) {
             return false;
         }
         if submitted.is_none()
             && let Some(types) = types
-            && let Some(new) = self.constrained(text, Stage::Parse, &facts)
+            && let Some(new) = self.constrained(text, Stage::Parse, &proved)
         {
             let new = new.as_bytes();
             let frame = pgwire::parse_message(name, new, types);
             return self.on_parse_text(&frame, (name, new, Some(types)), place, Some(text));
         }
-        let mistake = prepared.0.analysis.as_ref().and_then(|analysis| mistake(analysis, text));
-        let question = Question { frame, text, submitted, stage: Stage::Parse, facts, mistake };
+        let mistake = analysis.and_then(|analysis| mistake(analysis, text));
+        let question = Question { frame, text, submitted, stage: Stage::Parse, proved, mistake };
         if let Some(ticket) = self.ask(question, place, None) {
             self.protocol.submitted(Submitted::Parse(name, prepared), Some(ticket));
         }
@@ -559,9 +542,9 @@ impl Judge {
     }
 
     /// The text with the conditions that the policy adds.
-    fn constrained(&self, text: &[u8], stage: Stage, facts: &[Arc<SqlFacts>]) -> Option<String> {
-        let context = self.reading.context();
-        self.shared.gate.constrained(&self.who, (text, stage), facts, &context)
+    fn constrained(&self, text: &[u8], stage: Stage, proved: &Proved) -> Option<String> {
+        let asked = Asked { who: &self.who, in_force: &self.in_force };
+        self.shared.gate.constrained(asked, (text, stage), proved, &self.reading.context())
     }
 
     fn on_bind(&mut self, frame: &[u8], head: BindHead<'_>) -> bool {
@@ -587,11 +570,8 @@ impl Judge {
             return true;
         }
         self.on_name(frame, (NameKind::Portal, portal), Use::Execute, |judge, prepared, ticket| {
-            let effects = match &prepared.0.analysis {
-                Some(analysis) => judge.effects(analysis).into_iter().next(),
-                None if prepared.0.text.is_none() => None,
-                None => Some(forget()),
-            };
+            let analysis = prepared.0.analysis();
+            let effects = analysis.and_then(|analysis| judge.effects(analysis).into_iter().next());
             let effects = effects.unwrap_or(Effects::none());
             judge.protocol.submitted(Submitted::Execute(effects), ticket);
         })
@@ -608,21 +588,21 @@ impl Judge {
         let (prepared, missing) = match self.protocol.lookup(kind, name) {
             Lookup::Wait => return false,
             Lookup::Found(prepared) => (prepared.clone(), None),
-            Lookup::Missing => (unresolved(), Some(missing(kind, name))),
-            Lookup::Unknown => (unresolved(), None),
+            Lookup::Missing => (Prepared::unresolved(), Some(missing(kind, name))),
+            Lookup::Unknown => (Prepared::unresolved(), None),
         };
         let (stage, prepared) = match used {
             Use::Bind(values) => (Stage::Bind, self.bind_values(prepared, &values)),
             Use::Execute => (Stage::Execute, prepared),
         };
-        let Some(facts) = self.prepared_facts(&prepared) else { return false };
-        if self.waits_for_catalog(&facts, stage) {
+        let Some(proved) = self.prepared_facts(&prepared) else { return false };
+        if self.waits_for_catalog(&proved, stage) {
             return false;
         }
-        let run = if stage == Stage::Execute { facts.first().cloned() } else { None };
-        let text = Arc::clone(&prepared.0);
-        let text = text.text.as_deref().unwrap_or_default();
-        let question = Question { frame, text, submitted: None, stage, facts, mistake: None };
+        let run = (stage == Stage::Execute).then(|| Arc::clone(proved.first()));
+        let source = Arc::clone(&prepared.0);
+        let (text, submitted, mistake) = (source.text(), None, None);
+        let question = Question { frame, text, submitted, stage, proved, mistake };
         if let Some(ticket) = self.ask(question, Refused::Extended, missing) {
             if let Some(facts) = run {
                 let step = self.own_step(&prepared.0, &facts);
@@ -632,20 +612,6 @@ impl Judge {
             then(self, prepared, Some(ticket));
         }
         true
-    }
-
-    /// What a portal stands for: the statement with its values, as far as they decide.
-    fn bind_values(&self, prepared: Prepared, values: &BindValues<'_>) -> Prepared {
-        let Some(facts) = self.current(&prepared.0) else { return prepared };
-        let utf8 = self.reading.context().encoding == sql::Encoding::Utf8;
-        let bound = Bound::of(&facts, values, &prepared.0.types, utf8);
-        if bound.is_empty() {
-            return prepared;
-        }
-        let Source { text, analysis, facts, epoch, types, bound: _ } = &*prepared.0;
-        let (text, analysis, types) = (text.clone(), analysis.clone(), types.clone());
-        let facts = facts.as_ref().map(|facts| bound.apply(Arc::clone(facts)));
-        Prepared(Arc::new(Source { text, analysis, facts, epoch: *epoch, types, bound }))
     }
 
     fn on_describe(&mut self, frame: &[u8], kind: NameKind, name: &[u8]) -> bool {
@@ -660,9 +626,9 @@ impl Judge {
                 let prepared = prepared.clone();
                 let ticket = self.number();
                 if self.rests_on_catalog()
-                    && let Some(facts) = self.prepared_facts(&prepared)
+                    && let Some(proved) = self.prepared_facts(&prepared)
                 {
-                    self.expect(ticket, facts);
+                    self.expect(ticket, proved);
                 }
                 let passive = self.protocol.describe(frame, Some(ticket));
                 self.batch.relay(passive);
@@ -691,8 +657,9 @@ impl Judge {
             }]),
         };
         let stage = Stage::FunctionCall;
-        let facts = vec![Arc::new(facts)];
-        let question = Question { frame, text: &[], submitted: None, stage, facts, mistake: None };
+        let proved = Arc::new(Proved::one(Arc::new(facts)));
+        let (text, submitted, mistake) = (&[][..], None, None);
+        let question = Question { frame, text, submitted, stage, proved, mistake };
         if let Some(ticket) = self.ask(question, Refused::FunctionCall, None) {
             if sql::builtin::fast_path_function(oid).is_none() {
                 self.about_to_run(&SqlFacts::unknown(Unknown::OpaqueCode), None, ticket);
@@ -723,60 +690,6 @@ impl Judge {
             return Some(Refusal::LongName(None));
         }
         (!name.is_empty() && self.protocol.is_full()).then_some(Refusal::TooManyNames(None))
-    }
-
-    /// Facts of every statement, or `None` if a name in it waits for an answer.
-    fn facts(&self, analysis: &sql::Analysis) -> Option<Vec<Arc<SqlFacts>>> {
-        let waits = |reference: &sql::NameRef| {
-            let name = reference.name.as_bytes();
-            matches!(self.protocol.lookup(wire_kind(reference.kind), name), Lookup::Wait)
-        };
-        let mut facts = Vec::with_capacity(1);
-        for statement in analysis.statements() {
-            if statement.references().iter().any(waits) {
-                return None;
-            }
-            let found = statement.facts(&|kind, name| self.named_facts(kind, name));
-            facts.push(Arc::new(found.into_owned()));
-        }
-        Some(facts)
-    }
-
-    /// Facts behind a name inside a statement. What refers further is not followed.
-    fn named_facts(&self, kind: sql::NameKind, name: &str) -> Option<Arc<SqlFacts>> {
-        match self.protocol.lookup(wire_kind(kind), name.as_bytes()) {
-            Lookup::Found(prepared) => self.current(&prepared.0),
-            Lookup::Missing | Lookup::Unknown | Lookup::Wait => None,
-        }
-    }
-
-    /// A source's facts under the present reading; `None` if it refers to other names.
-    fn current(&self, source: &Source) -> Option<Arc<SqlFacts>> {
-        if source.epoch == self.reading.epoch() {
-            return source.facts.clone();
-        }
-        match &source.text {
-            // The server plans again under the search path of the moment, so we read again.
-            Some(text) => {
-                let facts = complete(&sql::analyze(text, &self.reading.context()));
-                facts.map(|facts| source.bound.apply(facts))
-            }
-            None => source.facts.as_deref().map(|facts| Arc::new(facts.under_another_path())),
-        }
-    }
-
-    fn prepared_facts(&self, prepared: &Prepared) -> Option<Vec<Arc<SqlFacts>>> {
-        if let Some(facts) = self.current(&prepared.0) {
-            return Some(vec![facts]);
-        }
-        match &prepared.0.analysis {
-            Some(analysis) if prepared.0.epoch == self.reading.epoch() => self.facts(analysis),
-            Some(_) => {
-                let text = prepared.0.text.as_deref().unwrap_or_default();
-                self.facts(&sql::analyze(text, &self.reading.context()))
-            }
-            None => Some(vec![Arc::new(SqlFacts::unknown(Unknown::UnresolvedName))]),
-        }
     }
 
     /// Follows what a cleared statement changes in how later text is read.
@@ -812,8 +725,7 @@ impl Judge {
 
     fn add_effect(&mut self, effect: &sql::Effect, effects: &mut Effects<Prepared>) {
         let define = |name: &str, facts: &Arc<SqlFacts>, holds, epoch| {
-            let source = facts_only(SqlFacts::clone(facts), epoch);
-            let value = Prepared(Arc::new(source));
+            let value = Prepared::facts_only(Arc::clone(facts), epoch);
             Change::Define(name.as_bytes().into(), Definition { value, holds })
         };
         let remove = |name: &Option<String>| match name {
@@ -889,7 +801,7 @@ impl Judge {
         let why = if stale { Unknown::StaleCatalog } else { Unknown::UnknownStatement };
         let facts = Arc::new(SqlFacts::unknown(why));
         let analysed = Analysed::one(&[], &[], Stage::Query, facts).received(self.received);
-        self.shared.gate.refuse(analysed, code, &mut batch);
+        self.shared.gate.refuse(&analysed, code, &mut batch);
         let (recorded, clearing) = self.shared.gate.clear(&self.session, &self.who, &mut batch)?;
         crate::gate::cleared(clearing).await?;
         Ok(recorded.map(|recorded| recorded.id(0)))
@@ -1021,31 +933,6 @@ const fn place(tag: ClientTag) -> Refused {
         | ClientTag::Sync
         | ClientTag::Terminate => Refused::Extended,
     }
-}
-
-fn wire_kind(kind: sql::NameKind) -> NameKind {
-    match kind {
-        sql::NameKind::Statement => NameKind::Statement,
-        sql::NameKind::Cursor => NameKind::Portal,
-    }
-}
-
-/// Facts of a single statement that refers to no name.
-fn complete(analysis: &sql::Analysis) -> Option<Arc<SqlFacts>> {
-    let [statement] = analysis.statements() else { return None };
-    if !statement.references().is_empty() {
-        return None;
-    }
-    Some(Arc::new(statement.facts(&|_, _| None).into_owned()))
-}
-
-fn facts_only(facts: SqlFacts, epoch: u32) -> Source {
-    let (facts, bound) = (Some(Arc::new(facts)), Bound::default());
-    Source { text: None, analysis: None, facts, epoch, types: Types::default(), bound }
-}
-
-fn unresolved() -> Prepared {
-    Prepared(Arc::new(facts_only(SqlFacts::unknown(Unknown::UnresolvedName), 0)))
 }
 
 fn missing(kind: NameKind, name: &[u8]) -> Refusal {

@@ -25,7 +25,7 @@ use super::refusal::{Record, fatal, recorded};
 use super::session::LoggedIn;
 use crate::Shared;
 use crate::buffer::{InBuffer, OutBuffer};
-use crate::gate::{Analysed, Batch, Ruling};
+use crate::gate::{Analysed, Asked, Batch, Ruling};
 use crate::limits::CONNECT_TIMEOUT;
 
 /// Why there is no session.
@@ -182,7 +182,7 @@ impl Login {
         let mut batch = Batch::default();
         let facts = Arc::new(SqlFacts::of(model::Operation::Unknown));
         let analysed = Analysed::one(&[], &[], Stage::Startup, facts);
-        self.shared.gate.refuse(analysed, ReasonCode::ReplicationNotAllowed, &mut batch);
+        self.shared.gate.refuse(&analysed, ReasonCode::ReplicationNotAllowed, &mut batch);
         let record = match self.record(who, session, &mut batch).await {
             Ok(record) => record,
             Err(ended) => return ended,
@@ -205,6 +205,7 @@ impl Login {
         };
         let mut who = Principal::asserted(startup.get("application_name").unwrap_or_default());
         who.on_behalf_of = Some(user.clone());
+        let who = Arc::new(who);
         if asks_for_replication(&startup) {
             return Err(self.replication(&who, &session).await);
         }
@@ -251,7 +252,7 @@ impl Login {
     async fn judge_startup(
         &mut self,
         startup: &StartupMessage,
-        who: &Principal,
+        who: &Arc<Principal>,
         session: &str,
         user: &str,
     ) -> Result<(Reading, Option<String>), NoSession> {
@@ -262,10 +263,12 @@ impl Login {
         sorted.sort_unstable();
         sorted.dedup();
         facts.settings = Fact::Known(sorted);
-        let guards = self.shared.gate.in_force().policy.guards_settings();
+        let in_force = self.shared.gate.in_force();
+        let guards = in_force.policy.guards_settings();
         let mut batch = Batch::default();
         let analysed = Analysed::one(&[], &[], Stage::Startup, Arc::new(facts));
-        let ruling = self.shared.gate.judge(who, analysed, &mut batch);
+        let asked = Asked { who, in_force: &in_force };
+        let ruling = self.shared.gate.judge(asked, &analysed, &mut batch);
         let record = self.record(who, session, &mut batch).await?;
         if let Ruling::Refuse(decision) = ruling {
             // Who may run nothing is told so statement by statement; here only settings count.

@@ -1,6 +1,7 @@
 //! The PostgreSQL door: listen, log in, judge.
 
 mod bound;
+mod cache;
 mod cancel;
 mod fresh;
 mod judge;
@@ -13,5 +14,6 @@ mod session;
 mod tripwire;
 mod writer;
 
+pub use cache::{Cache, Sight};
 pub(crate) use cancel::Cancels;
 pub(crate) use listener::serve;

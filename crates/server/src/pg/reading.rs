@@ -37,7 +37,7 @@ pub(crate) struct Reading {
     /// Relations that nobody else sees.
     ours: Ours,
     uncommitted: Uncommitted,
-    epoch: u32,
+    epoch: u64,
 }
 
 /// The catalog as this session has seen it last.
@@ -124,8 +124,9 @@ impl Reading {
         self.end == End::Pinned && self.paths_known && self.paths.len() == 1
     }
 
-    /// Changes whenever something is added: facts found before may be incomplete.
-    pub(crate) const fn epoch(&self) -> u32 {
+    /// Changes whenever anything in [`Reading::context`] does, and is never again what it was: facts found before
+    /// may be others now.
+    pub(crate) const fn epoch(&self) -> u64 {
         self.epoch
     }
 
@@ -288,9 +289,16 @@ impl Reading {
 
     /// A message is on its way, with what its statements do to the session's own relations.
     pub(crate) fn submitted(&mut self, ticket: u64, group: u64, steps: VecDeque<Option<Step>>) {
-        if self.has_catalog() && !self.ours.submitted(ticket, group, steps) {
+        if !self.has_catalog() {
+            return;
+        }
+        let before = self.ours.timeline().hides_temporary();
+        let follows = self.ours.submitted(ticket, group, steps);
+        if !follows {
             self.uncommitted.any = true;
             self.uncommitted.unfollowed = true;
+        }
+        if !follows || self.ours.timeline().hides_temporary() != before {
             self.epoch += 1;
         }
     }
@@ -462,6 +470,9 @@ fn encoding(name: &[u8]) -> sql::Encoding {
         _ => sql::Encoding::Unknown,
     }
 }
+
+#[cfg(test)]
+mod epochs;
 
 #[cfg(test)]
 mod tests {

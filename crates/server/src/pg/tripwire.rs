@@ -8,9 +8,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{Fact, SqlFacts};
+use model::Fact;
 use pgwire::table_oids;
 use sql::catalog::Catalog;
+
+use crate::proved::Proved;
 
 /// Messages whose answer may describe rows.
 #[derive(Debug, Default)]
@@ -21,14 +23,14 @@ pub(super) struct Tripwire {
 #[derive(Debug)]
 struct Expected {
     ticket: u64,
-    facts: Vec<Arc<SqlFacts>>,
+    proved: Arc<Proved>,
     catalog: Catalog,
 }
 
 impl Tripwire {
     /// A message is on its way that was judged by these facts and this catalog.
-    pub(super) fn expect(&mut self, ticket: u64, facts: Vec<Arc<SqlFacts>>, catalog: Catalog) {
-        self.expected.push_back(Expected { ticket, facts, catalog });
+    pub(super) fn expect(&mut self, ticket: u64, proved: Arc<Proved>, catalog: Catalog) {
+        self.expected.push_back(Expected { ticket, proved, catalog });
     }
 
     /// Nothing more comes of a message.
@@ -49,7 +51,7 @@ impl Expected {
             // A relation of the session's own has an OID that only the server knows.
             return self.catalog.has_own() && self.catalog.stored_relation(oid).is_none();
         };
-        self.facts.iter().any(|facts| match &facts.columns {
+        self.proved.each().any(|facts| match &facts.columns {
             Fact::Known(columns) => columns
                 .iter()
                 .any(|used| *used.relation == *relation.name && *used.schema == *relation.schema),

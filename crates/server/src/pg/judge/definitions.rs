@@ -8,7 +8,9 @@ use model::{SqlFacts, Stage};
 
 use super::super::fresh::is_about_relations;
 use super::super::refusal::Refusal;
-use super::{Judge, Source};
+use super::Judge;
+use super::prepared::Source;
+use crate::proved::Proved;
 
 /// Asks the server for the answers that it has.
 const FLUSH: &[u8] = b"H\0\0\0\x04";
@@ -25,17 +27,16 @@ impl Judge {
     }
 
     /// Rows that a message brings have to come from what it was judged by.
-    pub(super) fn expect(&mut self, ticket: u64, facts: Vec<Arc<SqlFacts>>) {
+    pub(super) fn expect(&mut self, ticket: u64, proved: Arc<Proved>) {
         if self.rests_on_catalog()
             && let Some(catalog) = self.reading.catalog()
         {
-            self.tripwire.expect(ticket, facts, catalog);
+            self.tripwire.expect(ticket, proved, catalog);
         }
     }
 
     pub(super) fn rests_on_catalog(&self) -> bool {
-        self.shared.catalog.is_some()
-            && self.shared.gate.in_force().policy.rests_on_catalog(&self.who)
+        self.shared.catalog.is_some() && self.in_force.policy.rests_on_catalog(&self.who)
     }
 
     /// Whether a description names a table that no fact does. In observe mode the catalog is loaded
@@ -51,8 +52,8 @@ impl Judge {
     }
 
     /// Whether a message has to wait before it is judged by the catalog.
-    pub(super) fn waits_for_catalog(&mut self, facts: &[Arc<SqlFacts>], stage: Stage) -> bool {
-        let about = facts.iter().any(|facts| is_about_relations(facts));
+    pub(super) fn waits_for_catalog(&mut self, proved: &Proved, stage: Stage) -> bool {
+        let about = proved.each().any(|facts| is_about_relations(facts));
         if !about || !self.rests_on_catalog() {
             return false;
         }
@@ -69,18 +70,17 @@ impl Judge {
                 return true;
             }
         }
-        self.fresh.waits_for_load(live, &self.reading, facts)
+        self.fresh.waits_for_load(live, &self.reading, proved)
     }
 
     /// What executing a prepared statement does to the session's own relations, as it is now.
-    pub(super) fn own_step(&self, source: &Source, facts: &SqlFacts) -> Option<sql::Step> {
+    pub(super) fn own_step(&mut self, source: &Source, facts: &SqlFacts) -> Option<sql::Step> {
         let statement = |analysis: &sql::Analysis| analysis.statements().first().and_then(own_step);
-        let known = source.analysis.as_ref().and_then(statement);
-        if source.epoch == self.reading.epoch() || (known.is_none() && !facts.may_define()) {
+        let known = source.analysis().and_then(statement);
+        if source.epoch() == self.reading.epoch() || (known.is_none() && !facts.may_define()) {
             return known;
         }
-        let text = source.text.as_deref()?;
-        statement(&sql::analyze(text, &self.reading.context()))
+        statement(self.sight_now(source)?.analysis())
     }
 
     /// A statement is about to run that may define something.
