@@ -225,6 +225,8 @@ pub struct Body {
     pub unread: Option<String>,
     /// The statement does not call it: something behind a relation that it names does.
     pub reached: bool,
+    /// `schema.name` of the relation whose trigger calls it.
+    pub fired_by: Option<String>,
 }
 
 /// Access to the database server's own files and programs.
@@ -408,8 +410,11 @@ impl SqlFacts {
         let volatile = |call: &CallUse| {
             let of_it = |body: &&Body| body.schema == call.schema && body.name == call.name;
             let mut bodies = self.bodies.iter().filter(of_it).peekable();
-            let read = bodies.peek().is_some()
-                && bodies.all(|body| body.unread.is_none() && !body.facts.may_define());
+            // What a trigger does is its table's: that it defines nothing is believed.
+            let harmless = |body: &Body| {
+                body.fired_by.is_some() || (body.unread.is_none() && !body.facts.may_define())
+            };
+            let read = bodies.peek().is_some() && bodies.all(harmless);
             call.volatility == Volatility::Volatile && !call.is_built_in() && !read
         };
         self.operations.is_unknown() || self.calls.known().into_iter().flatten().any(volatile)
@@ -492,6 +497,7 @@ mod tests {
             facts: Arc::new(SqlFacts::of(Operation::Select)),
             unread: None,
             reached: false,
+            fired_by: None,
         };
         let facts = SqlFacts { bodies: vec![read], ..SqlFacts::of(Operation::Select) };
         let later = facts.under_another_path();

@@ -89,7 +89,13 @@ fn opaque(agent: &Agent, operation: Operation, (body, unread): (&Body, &str)) ->
         ReasonCode::UnknownColumns
     };
     let name = format!("{}.{}", body.schema, body.name);
-    let why = if name == unread { String::new() } else { format!(", which calls `{unread}`,") };
+    let mut why = match &body.fired_by {
+        Some(relation) => format!(", a trigger of `{relation}`,"),
+        None => String::new(),
+    };
+    if name != unread {
+        why = format!("{why}, which calls `{unread}`,").replace(",,", ",");
+    }
     let hint = format!(
         "`{name}`{why} may read anything: the policy's `functions` has to allow `{name}` by name"
     );

@@ -198,7 +198,7 @@ impl<'s> Names<'s> {
                 return Err(format!("`{}` is a {:?}", one.name, one.kind).into());
             }
         };
-        let odd = one.row_security || one.security_invoker || one.has_triggers;
+        let odd = one.row_security || one.security_invoker;
         if odd || !one.parents.is_empty() {
             return Err(format!("`{}` is more than the format can say", one.name).into());
         }

@@ -4,6 +4,8 @@
 //! without a server. Every door that a test opens has its ledger verified when the test is over.
 
 #[cfg(test)]
+mod attached;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod bound_tenants;

@@ -135,6 +135,7 @@ async fn read(
         operators: list(&transaction, "operators", queries::OPERATORS).await?,
         casts: list(&transaction, "casts", queries::CASTS).await?,
         types: list(&transaction, "types", queries::TYPES).await?,
+        attached: list(&transaction, "triggers and constraints", queries::ATTACHED).await?,
     };
     let mark = match mode {
         CatalogMode::Polled => None,

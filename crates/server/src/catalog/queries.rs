@@ -36,7 +36,10 @@ pub(super) const MARK: &str = "SELECT pg_catalog.pg_current_snapshot()::text, pg
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_operator), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_cast), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_type), \
-    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_constraint))";
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_constraint), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_attrdef), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_trigger), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_policy))";
 
 /// Tables, views, sequences and row types, with their columns.
 pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\
@@ -51,8 +54,7 @@ pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalo
     'row_type', c.reltype::int8, 'row_security', c.relrowsecurity, \
     'security_invoker', EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o \
         WHERE o.option_name = 'security_invoker' AND o.option_value IN ('true', 'on', 'yes', '1')), \
-    'has_rules', EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1'), \
-    'has_triggers', EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)\
+    'has_rules', EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1')\
     ))::text \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     LEFT JOIN (SELECT a.attrelid, pg_catalog.json_agg(pg_catalog.json_build_object(\
@@ -127,3 +129,62 @@ pub(super) const TYPES: &str = "SELECT pg_catalog.json_build_object(\
     )::text \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
     WHERE n.nspname !~ '^pg_(toast|temp)' ORDER BY n.nspname, t.typname";
+
+/// Triggers, rules, row security, expressions that call what is not built in, foreign keys by what they refer to,
+/// views by what they read.
+pub(super) const ATTACHED: &str = "SELECT pg_catalog.json_build_object(\
+    'relation', c.oid::int8, 'name', x.name, 'on', pg_catalog.to_json(x.happens), 'columns', x.columns, 'what', x.what)::text FROM (\
+    SELECT t.tgrelid AS relation, t.tgname AS name, (t.tgattr::int2[])::int2[] AS columns, pg_catalog.array_remove(ARRAY[\
+            CASE WHEN t.tgtype & 4 <> 0 THEN 'insert' END, CASE WHEN t.tgtype & 16 <> 0 THEN 'update' END, \
+            CASE WHEN t.tgtype & 8 <> 0 THEN 'delete' END, CASE WHEN t.tgtype & 32 <> 0 THEN 'truncate' END], NULL) \
+            AS happens, \
+        pg_catalog.json_build_object('trigger', CASE WHEN t.tgqual IS NULL \
+            THEN pg_catalog.json_build_object('function', t.tgfoid::int8) \
+            ELSE pg_catalog.json_build_object('function', t.tgfoid::int8, \
+                'definition', pg_catalog.pg_get_triggerdef(t.oid)) END) AS what \
+        FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' \
+    UNION ALL SELECT r.ev_class, r.rulename, '{}', \
+        ARRAY[CASE r.ev_type WHEN '2' THEN 'update' WHEN '3' THEN 'insert' ELSE 'delete' END], \
+        pg_catalog.json_build_object('rule', pg_catalog.pg_get_ruledef(r.oid)) \
+        FROM pg_catalog.pg_rewrite r WHERE r.ev_type <> '1' AND r.ev_enabled <> 'D' \
+    UNION ALL SELECT p.polrelid, p.polname, '{}', p.happens, \
+        pg_catalog.json_build_object('policy', pg_catalog.pg_get_expr(p.condition, p.polrelid)) \
+        FROM (SELECT polrelid, polname, polqual AS condition, CASE polcmd \
+                WHEN 'r' THEN ARRAY['select'] WHEN 'w' THEN ARRAY['select', 'update'] \
+                WHEN 'd' THEN ARRAY['select', 'delete'] ELSE ARRAY['select', 'insert', 'update', 'delete'] END AS happens \
+            FROM pg_catalog.pg_policy \
+            UNION ALL SELECT polrelid, polname, polwithcheck, ARRAY['insert', 'update'] FROM pg_catalog.pg_policy) p \
+        JOIN pg_catalog.pg_class k ON k.oid = p.polrelid \
+        WHERE k.relrowsecurity AND p.condition IS NOT NULL \
+    UNION ALL SELECT k.conrelid, k.conname, '{}', ARRAY['insert', 'update'], \
+        pg_catalog.json_build_object('expression', pg_catalog.pg_get_expr(k.conbin, k.conrelid)) \
+        FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' AND k.conrelid <> 0 \
+        AND EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_constraint'::regclass \
+            AND d.objid = k.oid \
+            AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)) \
+    UNION ALL SELECT f.adrelid, a.attname, '{}', \
+        CASE WHEN a.attgenerated <> '' THEN ARRAY['select', 'insert', 'update'] ELSE ARRAY['insert', 'update'] END, \
+        pg_catalog.json_build_object('expression', pg_catalog.pg_get_expr(f.adbin, f.adrelid)) \
+        FROM pg_catalog.pg_attrdef f \
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum \
+        WHERE EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass \
+            AND d.objid = f.oid \
+            AND d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass)) \
+    UNION ALL SELECT k.confrelid, k.conname, k.confkey, ARRAY[o.happens], \
+        pg_catalog.json_build_object('cascade', pg_catalog.json_build_object('relation', k.conrelid::int8, \
+            'does', o.does, 'columns', CASE WHEN o.does = 'update' THEN k.conkey ELSE '{}' END)) \
+        FROM pg_catalog.pg_constraint k, LATERAL (VALUES \
+            ('delete', CASE k.confdeltype WHEN 'c' THEN 'delete' WHEN 'n' THEN 'update' WHEN 'd' THEN 'update' END), \
+            ('update', CASE WHEN k.confupdtype IN ('c', 'n', 'd') THEN 'update' END), \
+            ('truncate_cascade', 'truncate_cascade')) o (happens, does) \
+        WHERE k.contype = 'f' AND o.does IS NOT NULL \
+    UNION ALL SELECT d.relation, v.relname, '{}', ARRAY['drop_cascade'], \
+        pg_catalog.json_build_object('dependent', v.oid::int8) \
+        FROM (SELECT DISTINCT d.refobjid AS relation, r.ev_class AS view FROM pg_catalog.pg_depend d \
+            JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid \
+            WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass \
+            AND r.ev_type = '1' AND r.ev_class <> d.refobjid AND d.refobjid >= 16384) d \
+        JOIN pg_catalog.pg_class v ON v.oid = d.view WHERE v.relkind IN ('v', 'm')\
+    ) x JOIN pg_catalog.pg_class c ON c.oid = x.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^pg_(toast|temp)' \
+    ORDER BY n.nspname, c.relname, x.name, x.what::text";

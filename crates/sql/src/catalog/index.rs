@@ -8,7 +8,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Cast, FORMAT, Function, Oid, Operator, Own, Relation, Snapshot, TEMPORARY, Type};
+use super::{
+    Attached, Cast, FORMAT, Function, Oid, Operator, Own, Relation, Snapshot, TEMPORARY, Type,
+};
 use crate::timeline::Timeline;
 
 /// A catalog, ready to be asked. Cheap to clone.
@@ -41,6 +43,7 @@ struct Index {
     types: Names,
     types_by_oid: HashMap<Oid, u32>,
     casts_to: HashMap<Oid, Vec<u32>>,
+    attached: HashMap<Oid, Vec<u32>>,
 }
 
 /// By name: positions in the snapshot's list, sorted by name and schema, and where each name's begin and end.
@@ -135,6 +138,10 @@ impl Catalog {
         for (at, cast) in (0..).zip(&snapshot.casts) {
             casts_to.entry(cast.target).or_default().push(at);
         }
+        let mut attached: HashMap<Oid, Vec<u32>> = HashMap::new();
+        for (at, one) in (0..).zip(&snapshot.attached) {
+            attached.entry(one.relation).or_default().push(at);
+        }
         let mut granted: HashMap<Box<str>, HashSet<Box<str>>> = HashMap::new();
         for (role, schema) in &snapshot.granted_schemas {
             granted.entry(role.clone()).or_default().insert(schema.clone());
@@ -153,6 +160,7 @@ impl Catalog {
             types: Names::of(&snapshot.types, type_key),
             types_by_oid: by_oid(&snapshot.types, |row| row.oid),
             casts_to,
+            attached,
             snapshot,
         };
         Ok(Self {
@@ -273,6 +281,12 @@ impl Catalog {
     /// The type of that OID.
     pub fn type_by_oid(&self, oid: Oid) -> Option<&Type> {
         at(&self.index.snapshot.types, self.index.types_by_oid.get(&oid))
+    }
+
+    /// What else happens when that relation is read or written.
+    pub fn attached(&self, relation: Oid) -> impl Iterator<Item = &Attached> {
+        let attached = self.index.attached.get(&relation).into_iter().flatten();
+        attached.filter_map(|position| at(&self.index.snapshot.attached, Some(position)))
     }
 
     /// Every cast to that type.

@@ -16,8 +16,8 @@ pub use index::{Catalog, CatalogError};
 pub use own::Own;
 pub(crate) use own::{NewColumn, NewRelation};
 pub use snapshot::{
-    Cast, CastContext, Column, FORMAT, Function, FunctionKind, Operator, Relation, RelationKind,
-    Snapshot, Type, TypeKind, Volatility,
+    Attached, AttachedKind, Cast, CastContext, Column, Event, FORMAT, Function, FunctionKind,
+    Operator, Relation, RelationKind, Snapshot, Type, TypeKind, Volatility,
 };
 
 /// An object identifier of the server.

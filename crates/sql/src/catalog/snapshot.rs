@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Oid;
 
 /// The format that this version writes, and the only one that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that was read in one consistent look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,77 @@ pub struct Snapshot {
     pub casts: Vec<Cast>,
     /// Types.
     pub types: Vec<Type>,
+    /// What else happens when relations are read or written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attached: Vec<Attached>,
+}
+
+/// What is done to a relation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// It is read.
+    Select,
+    /// Rows are added.
+    Insert,
+    /// Rows are changed.
+    Update,
+    /// Rows are removed.
+    Delete,
+    /// All rows are removed.
+    Truncate,
+    /// All rows are removed, and those of every table whose foreign keys refer to them.
+    TruncateCascade,
+    /// It is dropped, with what depends on it.
+    DropCascade,
+}
+
+/// Something that is attached to a relation, and happens beside what a statement says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attached {
+    /// What it is attached to.
+    pub relation: Oid,
+    /// Its name.
+    pub name: Box<str>,
+    /// When it happens.
+    pub on: Vec<Event>,
+    /// At UPDATE only if one of these columns is written; any, if there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<i16>,
+    /// What it is.
+    pub what: AttachedKind,
+}
+
+/// What is attached to a relation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttachedKind {
+    /// A trigger that is not disabled.
+    Trigger {
+        /// What it calls.
+        function: Oid,
+        /// CREATE TRIGGER, if it has a condition.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        definition: Option<Box<str>>,
+    },
+    /// A rewrite rule: CREATE RULE, with every name qualified.
+    Rule(Box<str>),
+    /// A condition of a row security policy that is on.
+    Policy(Box<str>),
+    /// A default, a generated column or a CHECK that calls what is not built in.
+    Expression(Box<str>),
+    /// A foreign key elsewhere that refers to it.
+    Cascade {
+        /// Where.
+        relation: Oid,
+        /// What is done there.
+        does: Event,
+        /// To which columns.
+        columns: Vec<i16>,
+    },
+    /// A view that reads it.
+    Dependent(Oid),
 }
 
 /// `pg_class.relkind`.
@@ -112,9 +183,6 @@ pub struct Relation {
     /// It has rewrite rules beside a view's own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_rules: bool,
-    /// It has triggers beside those of constraints.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub has_triggers: bool,
 }
 
 impl Relation {
@@ -132,7 +200,6 @@ impl Relation {
             row_security: false,
             security_invoker: false,
             has_rules: false,
-            has_triggers: false,
         }
     }
 }

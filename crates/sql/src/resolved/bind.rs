@@ -10,7 +10,7 @@ use model::{
 
 use super::bodies::{self, Run};
 use super::certain::Certainty;
-use super::reach::of_definitions;
+use super::reach::{Behind, Events, of_definitions};
 use super::tenancy::shows;
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
 use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY};
@@ -225,6 +225,8 @@ struct Bound<'a> {
     /// A call may be of something that is not built in.
     unsure: bool,
     uses: BTreeSet<Use>,
+    events: Events,
+    changed: BTreeSet<(Oid, i16)>,
     seen: BTreeSet<Oid>,
     calls: BTreeSet<CallUse>,
     tenant: Option<&'a str>,
@@ -235,8 +237,10 @@ struct Bound<'a> {
     runs: BTreeSet<Run>,
     /// The search paths that functions run under, where names are not looked up by them.
     in_force: Option<Vec<Vec<String>>>,
-    /// Whether calls are those of a view.
+    /// Whether calls are those of a view, or of what is attached to a relation.
     behind: bool,
+    /// The relation whose triggers call.
+    fires: Option<Oid>,
 }
 
 impl<'a> Bound<'a> {
@@ -249,6 +253,8 @@ impl<'a> Bound<'a> {
             unseen: false,
             unsure: false,
             uses: BTreeSet::new(),
+            events: Events::new(),
+            changed: BTreeSet::new(),
             seen: BTreeSet::new(),
             calls: BTreeSet::new(),
             tenant: context.tenant_column,
@@ -258,6 +264,7 @@ impl<'a> Bound<'a> {
             runs: BTreeSet::new(),
             in_force: None,
             behind: false,
+            fires: None,
         }
     }
 
@@ -332,6 +339,8 @@ impl<'a> Bound<'a> {
 
     fn take(&mut self, touched: Touched, path: &[String]) -> Resolved<()> {
         self.uses.extend(touched.uses);
+        self.events.extend(touched.events);
+        self.changed.extend(touched.changed);
         for call in &touched.calls {
             self.call(call, path)?;
         }
@@ -567,7 +576,8 @@ impl<'a> Bound<'a> {
             let (function, reached) = (function.oid, self.behind);
             let here = [path.to_vec()];
             let in_force = self.in_force.as_deref().unwrap_or(&here);
-            let run = |path: &Vec<String>| Run { function, path: path.clone(), reached };
+            let fired_by = self.fires;
+            let run = |path: &Vec<String>| Run { function, path: path.clone(), reached, fired_by };
             self.runs.extend(in_force.iter().map(run));
         }
         let volatility = match function.volatility {
@@ -584,10 +594,11 @@ impl<'a> Bound<'a> {
     }
 
     fn finish(mut self) -> Resolved<Found> {
-        let behind = Reach::new(self.catalog, self.left).behind(&self.uses)?;
+        let behind = Reach::new(self.catalog, self.left)
+            .behind(&self.uses, (&self.events, &self.changed))?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
-        if !behind.calls.is_empty() {
-            self.behind(&behind.calls)?;
+        if !behind.calls.is_empty() || !behind.fired.is_empty() {
+            self.behind(&behind)?;
         }
         let mut columns = BTreeSet::new();
         let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
@@ -612,13 +623,19 @@ impl<'a> Bound<'a> {
         })
     }
 
-    /// What views call.
-    fn behind(&mut self, calls: &BTreeSet<Call>) -> Resolved<()> {
+    /// What views call, and what is attached to relations.
+    fn behind(&mut self, behind: &Behind) -> Resolved<()> {
         self.behind = true;
         let (path, unsure) = (of_definitions(), self.unsure);
-        for call in calls {
+        for call in &behind.calls {
             self.call(call, &path)?;
         }
+        for (function, relation) in &behind.fired {
+            let function = self.catalog.function_by_oid(*function).ok_or(Unknown::NotInCatalog)?;
+            self.fires = Some(*relation);
+            self.calls(function, &path);
+        }
+        self.fires = None;
         // What is built in calls nothing else.
         self.unsure = unsure;
         Ok(())

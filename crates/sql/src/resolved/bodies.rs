@@ -15,7 +15,7 @@ use model::{Body, Fact, Operation, SqlFacts, TenantUse, Unknown};
 
 use super::bind::{InBody, complete_body};
 use super::reach::of_definitions;
-use crate::catalog::{Catalog, Function, FunctionKind, Oid, Volatility};
+use crate::catalog::{Catalog, Function, FunctionKind, Oid, Relation, Volatility};
 use crate::context::{Context, SearchPaths};
 use crate::walk::{self, Environment};
 use crate::{limits, ops, options, parse};
@@ -27,6 +27,8 @@ pub(super) struct Run {
     pub(super) path: Vec<String>,
     /// Not called by the statement itself.
     pub(super) reached: bool,
+    /// The relation whose trigger calls it.
+    pub(super) fired_by: Option<Oid>,
 }
 
 /// Whether a function has to be looked into. What is built in has rules of its own; C code that says
@@ -96,6 +98,7 @@ impl Bodies<'_> {
             facts: Arc::new(facts),
             unread,
             reached: run.reached,
+            fired_by: run.fired_by.and_then(|oid| self.catalog.relation_by_oid(oid)).map(named),
         })
     }
 
@@ -184,6 +187,10 @@ impl Bodies<'_> {
         }
         Some(own)
     }
+}
+
+fn named(relation: &Relation) -> String {
+    format!("{}.{}", relation.schema, relation.name)
 }
 
 /// A SELECT that touches nothing, as far as a catalog says.

@@ -11,7 +11,7 @@ use super::from::{Place, columns_of, item_of};
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
 use super::tenancy::{Binds, at, references};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
-use crate::catalog::Relation;
+use crate::catalog::{Event, Relation};
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
 
 impl<'a> Resolver<'a> {
@@ -22,8 +22,9 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<Outputs<'a>> {
         let ctes = self.with(insert.with_clause(), ctes)?;
         let (relation, item) = self.target_item(insert.relation())?;
+        self.happens(relation, Event::Insert);
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
-        let around = Rc::new(Namespace::default());
+        let around = Rc::new(Namespace::inside(self.around.clone()));
         let outputs = match present(insert.select_stmt()) {
             None => Outputs::default(),
             Some(source) => self.query(source, None, ctes)?,
@@ -53,7 +54,7 @@ impl<'a> Resolver<'a> {
         (relation, item): (&'a Relation, &Item<'a>),
         ctes: CteScope,
     ) -> Resolved<()> {
-        let own = Rc::new(Namespace { items: vec![item.clone()], outer: None });
+        let own = Rc::new(Namespace { items: vec![item.clone()], outer: self.around.clone() });
         if let Some(infer) = conflict.infer() {
             for element in infer.index_elems() {
                 let Node::IndexElem(element) = element else {
@@ -79,13 +80,15 @@ impl<'a> Resolver<'a> {
             reference: None,
             carries: Rc::from([]),
         };
-        let both = Rc::new(Namespace { items: vec![item.clone(), excluded], outer: None });
+        let both =
+            Rc::new(Namespace { items: vec![item.clone(), excluded], outer: self.around.clone() });
         self.assignments(conflict.target_list(), relation, &both, ctes)?;
         if !conflict.target_list().is_empty() {
+            self.happens(relation, Event::Update);
             // The row that is there already may be anybody's.
             let reference = self.refer(relation, Access::Write, None)?;
             let there = Item { reference, ..item.clone() };
-            let there = Rc::new(Namespace { items: vec![there], outer: None });
+            let there = Rc::new(Namespace { items: vec![there], outer: self.around.clone() });
             self.bound_by(conflict.where_clause(), &there, &Binds::All)?;
             self.moved(conflict.target_list().iter(), relation)?;
         }
@@ -99,11 +102,12 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<Outputs<'a>> {
         let ctes = self.with(update.with_clause(), ctes)?;
         let (relation, item) = self.target_item(update.relation())?;
+        self.happens(relation, Event::Update);
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
-        let mut place = Place { outer: None, ctes, left: Vec::new() };
+        let mut place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
         self.sources(update.from_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
-        let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
+        let namespace = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
         self.assignments(update.target_list(), relation, &namespace, ctes)?;
         self.expression(update.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(update.where_clause(), &namespace, &Binds::All)?;
@@ -118,11 +122,12 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<Outputs<'a>> {
         let ctes = self.with(delete.with_clause(), ctes)?;
         let (relation, item) = self.target_item(delete.relation())?;
+        self.happens(relation, Event::Delete);
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
-        let mut place = Place { outer: None, ctes, left: Vec::new() };
+        let mut place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
         self.sources(delete.using_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
-        let namespace = Rc::new(Namespace { items: items.clone(), outer: None });
+        let namespace = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
         self.expression(delete.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(delete.where_clause(), &namespace, &Binds::All)?;
         self.returning(delete.returning_clause(), (relation, items), ctes)
@@ -136,7 +141,7 @@ impl<'a> Resolver<'a> {
         let ctes = self.with(merge.with_clause(), ctes)?;
         let (relation, item) = self.target_item(merge.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
-        let place = Place { outer: None, ctes, left: Vec::new() };
+        let place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
         let source = self.source(merge.source_relation(), &place)?;
         let by_source = |when: &nodes::MergeWhenClause| {
             when.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_SOURCE
@@ -148,8 +153,8 @@ impl<'a> Resolver<'a> {
             Binds::Only(references(std::slice::from_ref(&item)))
         };
         let items: Vec<Item<'a>> = std::iter::once(item).chain(source.iter().cloned()).collect();
-        let both = Rc::new(Namespace { items: items.clone(), outer: None });
-        let source = Rc::new(Namespace { items: source, outer: None });
+        let both = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
+        let source = Rc::new(Namespace { items: source, outer: self.around.clone() });
         self.expression(merge.join_condition(), &both, ctes, ColumnRole::Join)?;
         self.bound_by(merge.join_condition(), &both, &binds)?;
         for when in merge.merge_when_clauses() {
@@ -166,6 +171,12 @@ impl<'a> Resolver<'a> {
         ctes: CteScope,
     ) -> Resolved<()> {
         let inserts = when.command_type == raw::CmdType::CMD_INSERT;
+        match when.command_type {
+            raw::CmdType::CMD_INSERT => self.happens(relation, Event::Insert),
+            raw::CmdType::CMD_UPDATE => self.happens(relation, Event::Update),
+            raw::CmdType::CMD_DELETE => self.happens(relation, Event::Delete),
+            _ => {}
+        }
         let by_target = when.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_TARGET;
         let namespace = if inserts || by_target { source } else { both };
         self.expression(when.condition(), namespace, ctes, ColumnRole::Filter)?;
@@ -282,6 +293,10 @@ impl<'a> Resolver<'a> {
         ctes: CteScope,
     ) -> Resolved<()> {
         self.written(relation, target)?;
+        let name = target.name().unwrap_or_default();
+        let column = relation.columns.iter().find(|column| *column.name == *name);
+        let changed = column.map(|column| (relation.oid, column.number));
+        self.touched.changed.extend(changed);
         self.expressions(target.indirection(), namespace, ctes, ColumnRole::Filter)?;
         self.expression(target.val(), namespace, ctes, ColumnRole::Output)
     }
@@ -336,7 +351,7 @@ impl<'a> Resolver<'a> {
                 carries: Rc::from([]),
             });
         }
-        let namespace = Rc::new(Namespace { items, outer: None });
+        let namespace = Rc::new(Namespace { items, outer: self.around.clone() });
         let mut outputs = Outputs::default();
         for target in clause.exprs() {
             let Node::ResTarget(target) = target else { return Err(Unknown::UnknownStatement) };

@@ -6,6 +6,7 @@
 //! everything unknown; depth and work are bounded. Where only what is built in is known, a relation of
 //! somebody's makes columns unknown, and a name that may be somebody's makes calls unknown.
 
+mod attached;
 mod bind;
 mod bodies;
 mod certain;
@@ -23,18 +24,19 @@ mod utility;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
-use crate::catalog::{Catalog, Function, Oid, Relation, TEMPORARY};
+use crate::catalog::{Catalog, Event, Function, Oid, Relation, TEMPORARY};
 use crate::context::BareNames;
 use crate::limits;
 use crate::parse::{Node, nodes};
 pub(crate) use bind::{complete, pin_name};
 use certain::{Certainty, UNSEEN};
 pub(crate) use own::follow;
-use reach::Reach;
 pub(crate) use reach::ViewReads;
+use reach::{Events, Reach};
 
 /// A column, or the row as such.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +83,19 @@ pub(crate) enum Call {
 pub(crate) struct Touched {
     pub(crate) uses: BTreeSet<Use>,
     pub(crate) calls: BTreeSet<Call>,
+    /// What is done to relations, but for reading.
+    pub(crate) events: Events,
+    /// Columns that change where rows do.
+    pub(crate) changed: BTreeSet<(Oid, i16)>,
+}
+
+impl Touched {
+    fn append(&mut self, other: &mut Self) {
+        self.uses.append(&mut other.uses);
+        self.calls.append(&mut other.calls);
+        self.events.append(&mut other.events);
+        self.changed.append(&mut other.changed);
+    }
 }
 
 /// One resolution over one tree, under one search path.
@@ -104,8 +119,8 @@ pub(crate) struct Resolver<'a> {
     open: Option<BareNames>,
     /// A relation that is not built in was looked up.
     unseen: Cell<bool>,
-    /// The function whose body this is.
-    body_of: Option<&'a Function>,
+    /// What names mean that nothing in the statement explains: arguments of the function whose body this is.
+    around: Option<Rc<namespace::Namespace<'a>>>,
     /// Uses of the outermost query by output column, for views.
     outputs: Option<Vec<BTreeSet<Use>>>,
 }
@@ -129,7 +144,7 @@ impl<'a> Resolver<'a> {
             server_major: None,
             open: None,
             unseen: Cell::new(false),
-            body_of: None,
+            around: None,
             outputs: None,
         }
     }
@@ -146,7 +161,19 @@ impl<'a> Resolver<'a> {
 
     /// The same, inside a function: its arguments have names.
     pub(crate) fn within(self, body_of: Option<&'a Function>) -> Self {
-        Self { body_of, ..self }
+        Self { around: body_of.map(utility::arguments), ..self }
+    }
+
+    /// The same, with these names around everything.
+    fn surrounded(self, around: Rc<namespace::Namespace<'a>>) -> Self {
+        Self { around: Some(around), ..self }
+    }
+
+    /// This is done to a relation.
+    fn happens(&mut self, relation: &Relation, event: Event) {
+        if relation.oid != UNSEEN.oid {
+            self.touched.events.insert((relation.oid, event));
+        }
     }
 
     /// What is certain, where only what is built in is known.
@@ -168,8 +195,7 @@ impl<'a> Resolver<'a> {
     fn finish(&mut self) {
         for cte in &mut self.ctes {
             if cte.read.get() {
-                self.touched.uses.append(&mut cte.touched.uses);
-                self.touched.calls.append(&mut cte.touched.calls);
+                self.touched.append(&mut cte.touched);
             }
         }
     }

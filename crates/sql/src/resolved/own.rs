@@ -215,7 +215,7 @@ fn extent_in(schema: &str) -> Extent {
 }
 
 /// A name in a list node.
-fn listed(list: Node<'_>) -> Option<Qualified<'_>> {
+pub(super) fn listed(list: Node<'_>) -> Option<Qualified<'_>> {
     let Node::NodeList(list) = list else { return None };
     Qualified::of(&strings(list))
 }

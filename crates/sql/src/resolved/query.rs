@@ -36,6 +36,8 @@ impl<'a> Resolver<'a> {
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
         self.spend(1)?;
+        let around = self.around.clone();
+        let outer = outer.or(around.as_ref());
         self.deeper(|this| match node {
             Node::SelectStmt(select) => this.select(select, outer, ctes),
             Node::InsertStmt(insert) => this.insert(insert, ctes),
@@ -122,8 +124,7 @@ impl<'a> Resolver<'a> {
                 kept.touched = touched;
             }
         } else {
-            self.touched.uses.append(&mut touched.uses);
-            self.touched.calls.append(&mut touched.calls);
+            self.touched.append(&mut touched);
         }
     }
 

@@ -1,5 +1,5 @@
 //! What stands behind the relations that a statement names: a view's own reads, children and
-//! partitions, parents.
+//! partitions, parents; `attached` says what happens besides.
 //!
 //! Invariant: only ever adds uses. What a view filters and joins by counts whichever of its columns
 //! is read; what an output column is made from counts where that column is read.
@@ -10,8 +10,9 @@ use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
+use super::attached::Fired;
 use super::{Call, Part, Resolved, Resolver, Use};
-use crate::catalog::{Catalog, Oid, Relation, TEMPORARY};
+use crate::catalog::{Catalog, Event, Oid, Relation, TEMPORARY};
 use crate::{limits, parse};
 
 /// A view's reads.
@@ -22,6 +23,9 @@ pub(crate) struct ViewReads {
     /// Names without a schema are in `pg_catalog`.
     pub(super) calls: BTreeSet<Call>,
 }
+
+/// What is done to relations.
+pub(crate) type Events = BTreeSet<(Oid, Event)>;
 
 /// How a use was come by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +40,8 @@ enum Way {
 
 /// Follows uses to what is behind them.
 pub(crate) struct Reach<'a> {
-    catalog: &'a Catalog,
-    left: &'a Cell<usize>,
+    pub(super) catalog: &'a Catalog,
+    pub(super) left: &'a Cell<usize>,
     views: HashMap<Oid, Rc<ViewReads>>,
     path: [String; 2],
 }
@@ -55,8 +59,10 @@ pub(crate) struct Behind {
     pub(crate) as_named: BTreeSet<Use>,
     /// Anything else.
     pub(crate) reached: BTreeSet<Use>,
-    /// What views call.
+    /// What views and what is attached to relations call.
     pub(crate) calls: BTreeSet<Call>,
+    /// Triggers.
+    pub(super) fired: BTreeSet<Fired>,
 }
 
 impl<'a> Reach<'a> {
@@ -64,32 +70,67 @@ impl<'a> Reach<'a> {
         Self { catalog, left, views: HashMap::new(), path: of_definitions() }
     }
 
-    /// Everything that is behind `direct`.
+    /// Everything that is behind what a statement touches itself.
     ///
     /// # Errors
-    /// A view that cannot be followed, or too much behind it.
-    pub(crate) fn behind(&mut self, direct: &BTreeSet<Use>) -> Resolved<Behind> {
+    /// A view or a rule that cannot be followed, or too much behind it.
+    pub(crate) fn behind(
+        &mut self,
+        direct: &BTreeSet<Use>,
+        (done, changed): (&Events, &BTreeSet<(Oid, i16)>),
+    ) -> Resolved<Behind> {
         let mut found = Behind::default();
         let mut waiting: Vec<(Use, Way)> =
             direct.iter().map(|used| (*used, Way::AsNamed)).collect();
-        while let Some((used, way)) = waiting.pop() {
-            if found.as_named.len() + found.reached.len() > limits::MAX_REACH {
+        let (mut events, mut happened) = (done.clone(), Events::new());
+        loop {
+            if found.as_named.len() + found.reached.len() + happened.len() > limits::MAX_REACH {
                 return Err(Unknown::TooComplex);
             }
-            let relation = self.catalog.relation_by_oid(used.relation);
-            let relation = relation.ok_or(Unknown::NotInCatalog)?;
-            for (next, way) in self.next(relation, used, way)? {
-                let new = match way {
-                    Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
-                    Way::Behind | Way::Up => found.reached.insert(next),
-                };
-                if new {
-                    waiting.push((next, way));
+            if let Some((used, way)) = waiting.pop() {
+                let relation = self.catalog.relation_by_oid(used.relation);
+                let relation = relation.ok_or(Unknown::NotInCatalog)?;
+                if self.may_set_off(used, way) {
+                    events.insert((used.relation, Event::Select));
                 }
+                for (next, way) in self.next(relation, used, way)? {
+                    let new = match way {
+                        Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
+                        Way::Behind | Way::Up => found.reached.insert(next),
+                    };
+                    if new {
+                        waiting.push((next, way));
+                    }
+                }
+            } else if let Some(next) = events.pop_first() {
+                if !happened.insert(next) {
+                    continue;
+                }
+                // Behind the statement's back any column may change.
+                let changes = |column| !done.contains(&next) || changed.contains(&(next.0, column));
+                let relation = self.catalog.relation_by_oid(next.0);
+                let relation = relation.ok_or(Unknown::NotInCatalog)?;
+                let set_off = self.set_off((relation, next.1), changes)?;
+                let new =
+                    set_off.touched.uses.into_iter().filter(|used| found.reached.insert(*used));
+                waiting.extend(new.map(|used| (used, Way::Behind)));
+                events.extend(set_off.touched.events);
+                found.calls.extend(set_off.touched.calls);
+                found.fired.extend(set_off.fired);
+            } else {
+                break;
             }
         }
-        found.calls = self.views.values().flat_map(|reads| reads.calls.iter().cloned()).collect();
+        let calls = self.views.values().flat_map(|reads| reads.calls.iter().cloned());
+        found.calls.extend(calls);
         Ok(found)
+    }
+
+    /// Whether something is attached to what is read; it may be read only.
+    fn may_set_off(&self, used: Use, way: Way) -> bool {
+        used.role != ColumnRole::Write
+            && way != Way::Up
+            && self.catalog.attached(used.relation).next().is_some()
     }
 
     fn next(&mut self, relation: &'a Relation, used: Use, way: Way) -> Resolved<Vec<(Use, Way)>> {
@@ -132,7 +173,12 @@ impl<'a> Reach<'a> {
         Some(Use { relation: other.oid, part, role: used.role })
     }
 
-    fn reads(&mut self, view: &'a Relation) -> Resolved<Rc<ViewReads>> {
+    /// The path that definitions are read under.
+    pub(super) fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    pub(super) fn reads(&mut self, view: &'a Relation) -> Resolved<Rc<ViewReads>> {
         if let Some(known) = self.views.get(&view.oid) {
             return Ok(Rc::clone(known));
         }

@@ -6,10 +6,12 @@ use model::{Access, ColumnRole, Unknown};
 
 use super::from::item_of;
 use super::namespace::{Columns, Item, Namespace, Output, Outputs};
+use super::own::listed;
 use super::{Part, Resolved, Resolver};
+use crate::catalog::{Event, Function};
 use crate::children::each_child;
 use crate::ops;
-use crate::parse::{Node, nodes};
+use crate::parse::{Node, nodes, raw};
 
 /// Resolves a statement.
 #[expect(
@@ -26,8 +28,7 @@ pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Reso
             | Node::UpdateStmt(_)
             | Node::DeleteStmt(_)
             | Node::MergeStmt(_) => {
-                let arguments = resolver.arguments();
-                return resolver.query(node, arguments.as_ref(), 0).map(|_outputs| ());
+                return resolver.query(node, None, 0).map(|_outputs| ());
             }
             Node::ExplainStmt(explain) => explain.query(),
             Node::CreateTableAsStmt(create) => create.query(),
@@ -42,15 +43,11 @@ pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Reso
     Err(Unknown::UnknownStatement)
 }
 
-impl<'a> Resolver<'a> {
-    /// Inside a function, what the names of its arguments mean: less than any column does. Of what type they
-    /// are nobody asks, so that each may have fields.
-    fn arguments(&self) -> Option<Rc<Namespace<'a>>> {
-        let function = self.body_of?;
-        let names =
-            function.argument_names.iter().map(|name| &**name).filter(|name| !name.is_empty());
-        let columns = names.clone().map(Output::named).collect();
-        let item = |name: &'a str, outputs: Outputs<'a>, visible: bool| Item {
+/// Inside a function, what the names of its arguments mean: less than any column does. Of what type they
+/// are nobody asks, so that each may have fields.
+pub(super) fn arguments(function: &Function) -> Rc<Namespace<'_>> {
+    fn item<'f>(name: &'f str, outputs: Outputs<'f>, visible: bool) -> Item<'f> {
+        Item {
             name: Some(name),
             columns: Columns::Derived(Rc::new(outputs)),
             bare: false,
@@ -58,14 +55,16 @@ impl<'a> Resolver<'a> {
             rows: Rc::from([]),
             reference: None,
             carries: Rc::from([]),
-        };
-        let mut items = vec![item(&function.name, Outputs { columns, ..Outputs::default() }, true)];
-        items.extend(
-            names.map(|name| item(name, Outputs { open: true, ..Outputs::default() }, false)),
-        );
-        Some(Rc::new(Namespace { items, outer: None }))
+        }
     }
+    let names = function.argument_names.iter().map(|name| &**name).filter(|name| !name.is_empty());
+    let columns = names.clone().map(Output::named).collect();
+    let mut items = vec![item(&function.name, Outputs { columns, ..Outputs::default() }, true)];
+    items.extend(names.map(|name| item(name, Outputs { open: true, ..Outputs::default() }, false)));
+    Rc::new(Namespace { items, outer: None })
+}
 
+impl<'a> Resolver<'a> {
     fn copy(&mut self, copy: &'a nodes::CopyStmt) -> Resolved<()> {
         let Some(var) = copy.relation() else {
             return self.query(copy.query(), None, 0).map(|_outputs| ());
@@ -75,6 +74,9 @@ impl<'a> Resolver<'a> {
         self.used(relation.oid, Part::Any, role)?;
         let access = if copy.is_from { Access::Write } else { Access::Read };
         self.refer(relation, access, None)?;
+        if copy.is_from {
+            self.happens(relation, Event::Insert);
+        }
         if copy.attlist().is_empty() {
             for column in relation.columns.iter().filter(|column| !column.generated) {
                 self.used(relation.oid, Part::Column(column.number), role)?;
@@ -87,6 +89,40 @@ impl<'a> Resolver<'a> {
         self.expression(copy.where_clause(), &Rc::new(own), 0, ColumnRole::Filter)
     }
 
+    fn truncated(&mut self, truncate: &'a nodes::TruncateStmt) -> Resolved<()> {
+        let cascades = truncate.behavior == raw::DropBehavior::DROP_CASCADE;
+        let event = if cascades { Event::TruncateCascade } else { Event::Truncate };
+        for relation in truncate.relations() {
+            let Node::RangeVar(var) = relation else { return Err(Unknown::UnknownStatement) };
+            let relation = self.relation(var)?;
+            self.happens(relation, event);
+        }
+        Ok(())
+    }
+
+    /// What is dropped with others goes with them.
+    fn dropped_with(&mut self, drop: &'a nodes::DropStmt) {
+        if drop.behavior != raw::DropBehavior::DROP_CASCADE {
+            return;
+        }
+        for written in drop.objects().iter().filter_map(listed) {
+            if let Ok(Some(relation)) = self.look_up(written.schema, written.name) {
+                self.happens(relation, Event::DropCascade);
+            }
+        }
+    }
+
+    /// What an expression calls, whatever its names mean.
+    pub(super) fn calls_in(&mut self, root: Node<'a>) -> Resolved<()> {
+        let mut stack = vec![root];
+        while let Some(node) = stack.pop() {
+            self.spend(1)?;
+            self.note_call(node);
+            each_child(node, &mut |child| stack.push(child));
+        }
+        Ok(())
+    }
+
     /// A definition may read, keep or hand on every column of a relation that it names.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -97,6 +133,11 @@ impl<'a> Resolver<'a> {
         while let Some(node) = stack.pop() {
             self.spend(1)?;
             match node {
+                Node::TruncateStmt(truncate) => {
+                    self.truncated(truncate)?;
+                    each_child(node, &mut |child| stack.push(child));
+                }
+                Node::DropStmt(drop) => self.dropped_with(drop),
                 Node::RangeVar(var) => {
                     // What does not exist yet is what it makes.
                     if let Ok(relation) = self.relation(var) {

@@ -241,7 +241,6 @@ impl<'t> Reader<'t> {
             row_security: false,
             security_invoker: false,
             has_rules: kind.ends_with('*'),
-            has_triggers: false,
         })
     }
 

@@ -1,0 +1,197 @@
+//! What is attached to the relations that a statement touches: triggers, rules, row security, expressions,
+//! foreign keys.
+//!
+//! What is *not* here: what functions do, and which rules ask about it. Invariants: what happens at one event
+//! counts at that event, whether or not the statement's rows make it happen; the relation's own columns, which
+//! it is attached to, are not counted again; everything that is behind is followed, each event of a relation
+//! once.
+//!
+//! Source: PostgreSQL documentation, "Overview of Trigger Behavior", "The Rule System", "Row Security
+//! Policies", "Constraints".
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use model::{ColumnRole, Unknown};
+
+use super::from::columns_of;
+use super::namespace::{Item, Namespace};
+use super::reach::Reach;
+use super::{Call, Part, Resolved, Resolver, Touched, Use};
+use crate::catalog::{Attached, AttachedKind, Event, Oid, Relation, RelationKind};
+use crate::parse::{self, Node, nodes};
+
+/// A trigger's function, and the relation that calls it.
+pub(super) type Fired = (Oid, Oid);
+
+/// What one event of one relation brings with it.
+#[derive(Debug, Default)]
+pub(super) struct SetOff {
+    pub(super) touched: Touched,
+    pub(super) fired: BTreeSet<Fired>,
+}
+
+impl<'a> Reach<'a> {
+    /// What happens besides, where this is done to the relation, and these columns change.
+    ///
+    /// # Errors
+    /// A rule or a condition that cannot be followed.
+    pub(super) fn set_off(
+        &mut self,
+        (relation, event): (&'a Relation, Event),
+        changes: impl Fn(i16) -> bool,
+    ) -> Resolved<SetOff> {
+        let mut found = SetOff::default();
+        self.elsewhere(relation, event, &mut found.touched)?;
+        let catalog = self.catalog;
+        let applies = |one: &&Attached| {
+            let any = event != Event::Update || one.columns.is_empty();
+            one.on.contains(&event) && (any || one.columns.iter().any(|column| changes(*column)))
+        };
+        for attached in catalog.attached(relation.oid).filter(applies) {
+            self.one(relation, attached, &mut found)?;
+        }
+        found.touched.uses.retain(|used| used.relation != relation.oid);
+        Ok(found)
+    }
+
+    /// The same event of what is behind the relation, by its nature.
+    fn elsewhere(
+        &mut self,
+        relation: &'a Relation,
+        event: Event,
+        touched: &mut Touched,
+    ) -> Resolved<()> {
+        let below = match event {
+            Event::Select => false,
+            Event::Insert => relation.kind == RelationKind::Partitioned,
+            Event::Update
+            | Event::Delete
+            | Event::Truncate
+            | Event::TruncateCascade
+            | Event::DropCascade => true,
+        };
+        if below {
+            let children = self.catalog.children(relation.oid);
+            touched.events.extend(children.iter().map(|child| (*child, event)));
+        }
+        if event == Event::TruncateCascade {
+            touched.events.insert((relation.oid, Event::Truncate));
+        }
+        if relation.definition.is_some()
+            && matches!(event, Event::Insert | Event::Update | Event::Delete)
+        {
+            // A simple view hands on what is done to it (PostgreSQL documentation, "Updatable Views").
+            let reads = self.reads(relation)?;
+            let bases = reads.columns.iter().flatten();
+            touched.events.extend(bases.map(|used| (used.relation, event)));
+        }
+        Ok(())
+    }
+
+    fn one(
+        &self,
+        relation: &'a Relation,
+        attached: &'a Attached,
+        found: &mut SetOff,
+    ) -> Resolved<()> {
+        match &attached.what {
+            AttachedKind::Trigger { function, definition } => {
+                found.fired.insert((*function, relation.oid));
+                if let Some(definition) = definition {
+                    found.touched.calls.append(&mut self.condition_of_trigger(definition)?);
+                }
+            }
+            AttachedKind::Rule(definition) => {
+                found.touched.append(&mut self.rule(relation, definition)?);
+            }
+            AttachedKind::Policy(condition) | AttachedKind::Expression(condition) => {
+                found.touched.append(&mut self.expression_on(relation, condition)?);
+            }
+            AttachedKind::Cascade { relation, does, columns } => {
+                let parts = columns.iter().map(|number| Part::Column(*number));
+                found.touched.uses.extend(parts.chain([Part::Any]).map(|part| Use {
+                    relation: *relation,
+                    part,
+                    role: ColumnRole::Write,
+                }));
+                found.touched.events.insert((*relation, *does));
+            }
+            AttachedKind::Dependent(view) => {
+                let (part, role) = (Part::Any, ColumnRole::Write);
+                found.touched.uses.insert(Use { relation: *view, part, role });
+                found.touched.events.insert((*view, Event::DropCascade));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the actions of a rule touch, and its condition.
+    fn rule(&self, relation: &'a Relation, definition: &str) -> Resolved<Touched> {
+        let tree = parse::parse(definition).map_err(|_message| Unknown::ParseError)?;
+        let mut all = Touched::default();
+        for raw in tree.statements() {
+            let Node::RuleStmt(rule) = raw.stmt() else { return Err(Unknown::UnknownStatement) };
+            let mut resolver = self.resolver(relation);
+            resolver.rule(rule)?;
+            all.append(&mut resolver.touched);
+        }
+        Ok(all)
+    }
+
+    /// An expression over the columns of a relation.
+    fn expression_on(&self, relation: &'a Relation, expression: &str) -> Resolved<Touched> {
+        let text = format!("SELECT {expression}");
+        let tree = parse::parse(&text).map_err(|_message| Unknown::ParseError)?;
+        let mut all = Touched::default();
+        for raw in tree.statements() {
+            let mut resolver = self.resolver(relation);
+            resolver.statement(raw.stmt())?;
+            all.append(&mut resolver.touched);
+        }
+        Ok(all)
+    }
+
+    fn condition_of_trigger(&self, definition: &str) -> Resolved<BTreeSet<Call>> {
+        let tree = parse::parse(definition).map_err(|_message| Unknown::ParseError)?;
+        let mut calls = BTreeSet::new();
+        for raw in tree.statements() {
+            let Node::CreateTrigStmt(trigger) = raw.stmt() else {
+                return Err(Unknown::UnknownStatement);
+            };
+            let mut resolver = Resolver::new(self.catalog, self.path(), self.left);
+            resolver.calls_in(trigger.when_clause())?;
+            calls.append(&mut resolver.touched.calls);
+        }
+        Ok(calls)
+    }
+
+    /// Names are those of the relation's columns, also behind `old` and `new`.
+    fn resolver(&self, relation: &'a Relation) -> Resolver<'_> {
+        let item = |name: &'static str, visible: bool| Item {
+            name: Some(name),
+            columns: columns_of(relation, Vec::new()),
+            bare: false,
+            visible,
+            rows: Rc::from([relation]),
+            reference: None,
+            carries: Rc::from([]),
+        };
+        let named = Item { name: Some(&relation.name), ..item("", true) };
+        let items = vec![named, item("old", false), item("new", false)];
+        let around = Rc::new(Namespace { items, outer: None });
+        Resolver::new(self.catalog, self.path(), self.left).surrounded(around)
+    }
+}
+
+impl<'a> Resolver<'a> {
+    /// The actions of a rule run one after the other; its condition decides whether.
+    fn rule(&mut self, rule: &'a nodes::RuleStmt) -> Resolved<()> {
+        let around = self.around.clone().unwrap_or_default();
+        self.expression(rule.where_clause(), &around, 0, ColumnRole::Filter)?;
+        for action in rule.actions() {
+            self.statement(action)?;
+        }
+        Ok(())
+    }
+}
