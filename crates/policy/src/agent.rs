@@ -63,6 +63,11 @@ impl Agent {
             || self.tables.is_some()
     }
 
+    /// Whether only the built-in functions of its profile may be called; a list of its own says otherwise.
+    pub(crate) fn calls_steady_only(&self) -> bool {
+        self.operations.steady && !self.functions.lists()
+    }
+
     /// Whether it adds something to a principal.
     pub(crate) fn supplies(&self) -> bool {
         self.tenant.is_some() || !self.roles.is_empty() || !self.scopes.is_empty()

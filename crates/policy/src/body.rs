@@ -58,7 +58,7 @@ fn one(
     } else {
         permitted(agent, request.facts, reasons);
         relations(agent, request, reasons);
-        elements(agent, request, reasons);
+        elements(policy, agent, request, reasons);
         conditions(agent, request.facts, reasons);
         settings(policy, request.facts, reasons);
     }

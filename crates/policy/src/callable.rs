@@ -83,6 +83,11 @@ impl Callables {
         self.allow.is_none() && self.deny.named.is_empty() && self.deny.declared.is_empty()
     }
 
+    /// Whether it has a list of allowed ones.
+    pub(crate) const fn lists(&self) -> bool {
+        self.allow.is_some()
+    }
+
     /// In lines for people.
     pub(crate) fn shown(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -39,6 +39,9 @@ pub(crate) fn bounds(policy: &Policy, principal: &Principal) -> Vec<String> {
     }
     lines.extend(agent.columns.iter().map(ColumnRule::shown));
     lines.extend(agent.functions.shown());
+    if agent.calls_steady_only() {
+        lines.push("no volatile functions, but for random values, clocks and sequences".to_owned());
+    }
     lines.extend(agent.settings.shown());
     for operation in [Operation::Update, Operation::Delete] {
         if agent.guards.covers(operation) {

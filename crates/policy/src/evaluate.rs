@@ -217,7 +217,12 @@ fn relation(scope: Scope<'_>, used: &RelationUse, request: &Request<'_>, reasons
 }
 
 /// Step 5: columns and functions. A list that is present narrows; an absent one does not.
-pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reasons) {
+pub(crate) fn elements(
+    policy: &Policy,
+    agent: &Agent,
+    request: &Request<'_>,
+    reasons: &mut Reasons,
+) {
     // A connection is no statement.
     if request.stage == Stage::Startup {
         return;
@@ -227,6 +232,7 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
         column::judge(agent, facts, reasons);
     }
     changes(agent, facts, reasons);
+    steady(policy, agent, facts, reasons);
     if agent.functions.is_open() {
         return;
     }
@@ -239,6 +245,22 @@ pub(crate) fn elements(agent: &Agent, request: &Request<'_>, reasons: &mut Reaso
             }
         }
         Fact::Unknown(why) => reasons.add(unknown(*why, ReasonCode::UnknownFunctions, facts)),
+    }
+}
+
+/// Built-in functions that are volatile, where the profile leaves them out. That calls are not known is
+/// step 8's to deny.
+fn steady(policy: &Policy, agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
+    if !agent.calls_steady_only() {
+        return;
+    }
+    let all = facts.functions.known().into_iter().flatten();
+    for function in all.filter(|one| shipped::VOLATILE.may_hold(one)) {
+        if !policy.granted_functions.holds(function) {
+            let hint = "it may do more than compute a value: name it in the policy's `functions`";
+            let reason = about(ReasonCode::FunctionNotAllowed, function, facts);
+            reasons.add(reason.with_hint(hint.to_owned()));
+        }
     }
 }
 

@@ -137,11 +137,11 @@ impl Steps {
         };
         self.weigh("relations", &found, within);
         let mut permitted = permitted_operations && found.is_empty();
-        if agent.columns.is_empty() && agent.functions.is_open() {
+        if agent.columns.is_empty() && agent.functions.is_open() && !agent.calls_steady_only() {
             self.none("columns, functions", "no list narrows them");
         } else {
             let mut found = Reasons::default();
-            elements(agent, request, &mut found);
+            elements(policy, agent, request, &mut found);
             self.weigh("columns, functions", &found, "all of them are listed".to_owned());
             permitted &= found.is_empty();
         }

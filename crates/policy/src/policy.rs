@@ -115,7 +115,7 @@ impl Policy {
         };
         operations(agent, request, &mut reasons);
         relations(agent, request, &mut reasons);
-        elements(agent, request, &mut reasons);
+        elements(self, agent, request, &mut reasons);
         forbidden(self, agent, request, &mut reasons);
         if reasons.is_empty() {
             return Decision::allow(self.digest).with_risk(risk);

@@ -101,6 +101,8 @@ pub(crate) struct Profile {
     pub(crate) blocked: OperationSet,
     pub(crate) guards: Guards,
     pub(crate) allow_unknown: bool,
+    /// Of the built-in functions only those that are declared to change nothing, and a few.
+    pub(crate) steady: bool,
 }
 
 /// The profiles that every document has.
@@ -152,7 +154,7 @@ impl Profile {
 
     fn strict() -> Self {
         let allowed = Some(STRICT.iter().copied().collect());
-        Self { allowed, guards: Guards::BOTH, ..Self::default() }
+        Self { allowed, guards: Guards::BOTH, steady: true, ..Self::default() }
     }
 
     fn hardened() -> Self {
@@ -171,6 +173,7 @@ impl Profile {
         let blocked = self.blocked.union(block);
         let untouched = self.allowed.is_none() && blocked.is_empty();
         Operations {
+            steady: self.steady,
             permitted,
             begin: permitted.contains(Operation::Transaction)
                 || (!permitted.is_empty() && !blocked.contains(Operation::Transaction)),
@@ -191,6 +194,8 @@ pub(crate) struct Operations {
     /// TRANSACTION is blocked by name.
     pub(crate) begin: bool,
     pub(crate) reach: Reach,
+    /// Whether, of the built-in functions, only those may be called that are declared to change nothing, and a few.
+    pub(crate) steady: bool,
 }
 
 /// What a set of operations holds besides the named ones in it.

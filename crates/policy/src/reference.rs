@@ -35,6 +35,7 @@ fn part(name: &str) -> Option<String> {
         "profiles" => Some(profiles()),
         "categories" => Some(categories()),
         "functions" => Some(functions()),
+        "volatile" => Some(volatile()),
         "settings" => Some(setting_lists()),
         "catalog" => Some(catalog_reads()),
         "reasons" => Some(reasons()),
@@ -74,7 +75,7 @@ fn names<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 fn profiles() -> String {
     table(
-        "profile | permits | WHERE required | unknown statements",
+        "profile | permits | WHERE required | built-in functions | unknown statements",
         BUILT_IN.iter().filter_map(|name| {
             let profile = Profile::built_in(name)?;
             let permits = match profile.allowed {
@@ -88,7 +89,9 @@ fn profiles() -> String {
             };
             let guarded = if profile.guards == Guards::BOTH { "DELETE, UPDATE" } else { "–" };
             let unknown = if profile.allow_unknown { "permitted" } else { "not permitted" };
-            Some(format!("`{name}` | {permits} | {guarded} | {unknown}"))
+            let functions =
+                if profile.steady { "no [volatile](#volatile-functions) ones" } else { "–" };
+            Some(format!("`{name}` | {permits} | {guarded} | {functions} | {unknown}"))
         }),
     )
 }
@@ -115,6 +118,10 @@ fn functions() -> String {
             )
         }),
     )
+}
+
+fn volatile() -> String {
+    format!("\n{}\n", names(shipped::VOLATILE_NAMES.iter().copied()))
 }
 
 fn setting_lists() -> String {
@@ -189,6 +196,7 @@ mod tests {
             "profiles",
             "categories",
             "functions",
+            "volatile",
             "settings",
             "catalog",
             "reasons",
