@@ -14,7 +14,7 @@ agents:
     functions: {allow: ["pg_catalog.*", "public.log_*", "public.instead", "public.leak"]}
     blocked_tables: [public.payments]
   wary:
-    functions: {deny: ["public.log_*"]}
+    functions: {deny: ["public.log_*", current_setting, now, nextval, current_user]}
   free: {}
 "#;
 
@@ -61,6 +61,9 @@ CREATE TABLE guarded (id int, who text);
 ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY seen ON guarded FOR SELECT USING (who IN (SELECT u.email FROM users u));
 CREATE POLICY made ON guarded FOR INSERT WITH CHECK (who = current_user);
+CREATE TABLE of_tenant (id int, tenant text);
+ALTER TABLE of_tenant ENABLE ROW LEVEL SECURITY;
+CREATE POLICY seen ON of_tenant USING (tenant = current_setting('app.tenant', true) OR tenant = current_user);
 CREATE TABLE ajar (id int, who text);
 CREATE POLICY seen ON ajar USING (who IN (SELECT u.email FROM users u));
 
@@ -209,6 +212,11 @@ fn row_security_counts_as_what_its_conditions_read() {
         assert!(!said.err.contains("portcullis"), "{sql}: {said:?}");
     }
     passes(&door, "free", "SELECT id FROM guarded");
+    // What is built in hands out nothing there, though the statement may not call it.
+    for sql in ["SELECT id FROM of_tenant", "INSERT INTO plain DEFAULT VALUES"] {
+        passes(&door, "wary", sql);
+    }
+    refused(&door, "wary", "SELECT current_user", "function_not_allowed:pg_catalog.current_user");
 }
 
 #[test]

@@ -239,6 +239,9 @@ struct Bound<'a> {
     in_force: Option<Vec<Vec<String>>>,
     /// Whether calls are those of a view, or of what is attached to a relation.
     behind: bool,
+    /// Whether they are of what is attached to a relation. What is built in does not count there: a policy that
+    /// asks for a setting, or a default that asks for the time, hands out nothing.
+    besides: bool,
     /// The relation whose triggers call.
     fires: Option<Oid>,
 }
@@ -264,6 +267,7 @@ impl<'a> Bound<'a> {
             runs: BTreeSet::new(),
             in_force: None,
             behind: false,
+            besides: false,
             fires: None,
         }
     }
@@ -410,6 +414,7 @@ impl<'a> Bound<'a> {
                 self.function((schema.as_deref(), name), *count, path)
             }
             Call::Operator(schema, name) => self.operator((schema.as_deref(), name), path),
+            Call::Grammar(_) if self.besides => Ok(()),
             Call::Grammar(name) => {
                 self.calls.insert(CallUse {
                     schema: "pg_catalog".to_owned(),
@@ -572,6 +577,9 @@ impl<'a> Bound<'a> {
     }
 
     fn calls(&mut self, function: &Function, path: &[String]) {
+        if self.besides && function.is_built_in() {
+            return;
+        }
         if bodies::is_of_interest(function) {
             let (function, reached) = (function.oid, self.behind);
             let here = [path.to_vec()];
@@ -597,7 +605,7 @@ impl<'a> Bound<'a> {
         let behind = Reach::new(self.catalog, self.left)
             .behind(&self.uses, (&self.events, &self.changed))?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
-        if !behind.calls.is_empty() || !behind.fired.is_empty() {
+        if !behind.is_silent() {
             self.behind(&behind)?;
         }
         let mut columns = BTreeSet::new();
@@ -630,12 +638,16 @@ impl<'a> Bound<'a> {
         for call in &behind.calls {
             self.call(call, &path)?;
         }
+        self.besides = true;
+        for call in &behind.besides {
+            self.call(call, &path)?;
+        }
         for (function, relation) in &behind.fired {
             let function = self.catalog.function_by_oid(*function).ok_or(Unknown::NotInCatalog)?;
             self.fires = Some(*relation);
             self.calls(function, &path);
         }
-        self.fires = None;
+        (self.besides, self.fires) = (false, None);
         // What is built in calls nothing else.
         self.unsure = unsure;
         Ok(())

@@ -59,10 +59,19 @@ pub(crate) struct Behind {
     pub(crate) as_named: BTreeSet<Use>,
     /// Anything else.
     pub(crate) reached: BTreeSet<Use>,
-    /// What views and what is attached to relations call.
+    /// What views call.
     pub(crate) calls: BTreeSet<Call>,
+    /// What is attached to relations calls.
+    pub(super) besides: BTreeSet<Call>,
     /// Triggers.
     pub(super) fired: BTreeSet<Fired>,
+}
+
+impl Behind {
+    /// Whether nothing behind them calls anything.
+    pub(super) fn is_silent(&self) -> bool {
+        self.calls.is_empty() && self.besides.is_empty() && self.fired.is_empty()
+    }
 }
 
 impl<'a> Reach<'a> {
@@ -115,7 +124,7 @@ impl<'a> Reach<'a> {
                     set_off.touched.uses.into_iter().filter(|used| found.reached.insert(*used));
                 waiting.extend(new.map(|used| (used, Way::Behind)));
                 events.extend(set_off.touched.events);
-                found.calls.extend(set_off.touched.calls);
+                found.besides.extend(set_off.touched.calls);
                 found.fired.extend(set_off.fired);
             } else {
                 break;
