@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What a catalog costs: how long a big one takes to load, and what `catalog_mode: strict` adds to a statement.
+# What a catalog costs: how long a big one takes to load, at the start and after a definition, and what
+# `catalog_mode: strict` adds to a statement.
 #
 #   CATALOG_RELATIONS  tables of ten columns each (10000)     CATALOG_SECONDS  of each run (4)
 #   PORTCULLIS_BINARY  a build to measure; else the profile BENCH_PROFILE (dist) is built
@@ -69,14 +70,18 @@ open_door() {
 }
 
 echo
-echo "database  relations  load, ms  memory of the door at most, MiB"
+echo "database  relations  load, ms  again, ms  SELECT after CREATE TABLE, ms  memory of the door at most, MiB"
 for database in small big; do
   for _ in 1 2 3; do
     open_door "$database" polled
+    felt=$(PGAPPNAME=agent:bench psql -XAtq -h 127.0.0.1 -p "$PORT" -U postgres -d "$database" \
+      -c "CREATE TABLE felt (a int)" -c "\\timing on" -c "SELECT aid FROM pgbench_accounts WHERE aid = 1" \
+      -c "DROP TABLE felt" | sed -n 's/^Time: \([0-9]*\).*/\1/p' | head -1)
     ms=$(grep -o '"elapsed_ms":[0-9]*' "$WORK/door.log" | head -1 | cut -d: -f2)
+    again=$(grep -o '"elapsed_ms":[0-9]*' "$WORK/door.log" | sed -n 2p | cut -d: -f2)
     relations=$(grep -o '"relations":[0-9]*' "$WORK/door.log" | head -1 | cut -d: -f2)
     memory=$(awk '/VmHWM/ { printf "%.0f", $2 / 1024 }' "/proc/$DOOR/status")
-    printf '%-8s %10s %9s %12s\n' "$database" "$relations" "$ms" "$memory"
+    printf '%-8s %10s %9s %10s %29s %14s\n' "$database" "$relations" "$ms" "$again" "$felt" "$memory"
     stop_door
   done
 done

@@ -50,8 +50,14 @@ pub(crate) const MAX_PENDING_STEPS: usize = 1_000;
 pub(crate) const MAX_OWN_GENERATIONS: usize = 1_000;
 /// How long a message waits for a load of the catalog that its judgement rests on.
 pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(2);
-/// Definitions that pass within this time are answered by one load of the catalog.
+/// Definitions that pass within this time, or that of a load if that is shorter, are answered by one load
+/// of the catalog.
 pub(crate) const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+/// How long a definition that is about to run is given before a load, which does not see it before it
+/// has ended.
+pub(crate) const CATALOG_SETTLE: Duration = Duration::from_millis(20);
+/// How long the connection of the last load may take to answer before it is given up for a new one.
+pub(crate) const CATALOG_REUSE: Duration = Duration::from_secs(1);
 /// How long one look at the server's catalogs may take, a load that it asks for included.
 pub(crate) const CATALOG_LOOK: Duration = Duration::from_secs(10);
 /// How long after a failed load the next one is tried.

@@ -28,6 +28,8 @@ mod kit;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod loads;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod names;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use testkit::wire::{bind, describe, execute, parse, query, sync, tags};
+use testkit::wire::{Wire, bind, describe, execute, parse, query, sync, tags};
 
 use crate::catalog::{ANALYST, POLICY, door_with, fresh};
 use crate::kit::{Door, database, eventually, server};
@@ -176,4 +176,31 @@ fn polling_alone_does_not_notice() {
     door.direct("CREATE OR REPLACE VIEW mails AS SELECT length(email) AS id FROM users");
     let said = door.psql(ANALYST, &["-c", "SELECT id FROM mails"]);
     assert_eq!(said.out, format!("{}\n", SECRET.len()), "{said:?}");
+}
+
+#[test]
+fn where_a_role_may_go_is_noticed_before_the_next_statement() {
+    let door = strict();
+    let guest = format!("guest_{}", door.database);
+    door.direct(&format!(
+        "CREATE ROLE {guest} LOGIN SUPERUSER PASSWORD '{}'; CREATE SCHEMA vault; \
+         CREATE TABLE vault.users (email text); GRANT SELECT ON users, vault.users TO {guest}",
+        testkit::pgbox::PASSWORD
+    ));
+    let parameters = [
+        ("user", guest.as_str()),
+        ("database", &door.database),
+        ("application_name", ANALYST),
+        ("options", "-c search_path=vault,public"),
+    ];
+    let mut wire = Wire::login(door.proxy.port, &parameters).unwrap();
+    let mut ask = |sql: &str| tags(&wire.query(sql).unwrap());
+    // It may use the schema, so that the name means the table there.
+    assert_eq!(ask("SELECT email FROM users"), "T C(SELECT 0) Z(I)");
+    door.direct(&format!("ALTER ROLE {guest} NOSUPERUSER"));
+    assert_eq!(ask("SELECT email FROM users"), "E(42501) Z(I)");
+    door.direct(&format!("ALTER ROLE {guest} SUPERUSER"));
+    assert_eq!(ask("SELECT email FROM users"), "T C(SELECT 0) Z(I)");
+    drop(wire);
+    door.direct(&format!("DROP OWNED BY {guest}; DROP ROLE {guest}"));
 }

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
-use sql::catalog::Catalog;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use sql::catalog::{Catalog, Snapshot};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 
-use super::{LoadError, load};
+use super::connection::Kept;
+use super::{LoadError, read_all};
 use crate::Shared;
-use crate::limits::{CATALOG_PAUSE, CATALOG_RETRY};
+use crate::limits::{CATALOG_PAUSE, CATALOG_RETRY, CATALOG_SETTLE};
 
 /// When the server is asked whether its catalogs have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +60,19 @@ impl std::fmt::Debug for CatalogSettings {
     }
 }
 
-/// One load.
+/// What a load has brought, and every one after it that has brought the same.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) catalog: Catalog,
+    last: ArcSwap<Load>,
+}
+
+/// One load.
+#[derive(Debug, Clone, Copy)]
+struct Load {
     /// Definitions up to this one are in it.
     generation: u64,
-    /// When the load began.
+    /// When it began.
     at: Instant,
 }
 
@@ -79,8 +86,8 @@ pub(crate) struct Live {
     asked: Notify,
     /// Counts loads that have ended.
     loads: watch::Sender<u64>,
-    /// One load at a time: an older one never replaces a newer one.
-    loading: Mutex<()>,
+    /// One load at a time: an older one never replaces a newer one. The connection of the last one.
+    loading: Mutex<Option<Kept>>,
     looks: Looks,
 }
 
@@ -104,7 +111,7 @@ impl Live {
             wanted: AtomicU64::new(0),
             asked: Notify::new(),
             loads: watch::Sender::new(0),
-            loading: Mutex::new(()),
+            loading: Mutex::new(None),
             looks: Looks {
                 asked: AtomicU64::new(0),
                 wanted: Notify::new(),
@@ -122,10 +129,11 @@ impl Live {
         if self.looks.blind.load(Ordering::Acquire) {
             return None;
         }
+        let last = **loaded.last.load();
         let wanted = self.wanted.load(Ordering::Acquire);
-        let mut missing = loaded.generation + 1..=wanted;
+        let mut missing = last.generation + 1..=wanted;
         let covers = missing.all(|generation| known.binary_search(&generation).is_ok());
-        (covers && loaded.at.elapsed() <= self.settings.max_age).then_some(loaded)
+        (covers && last.at.elapsed() <= self.settings.max_age).then_some(loaded)
     }
 
     /// A definition is about to run, or has been committed: what is loaded is of no use any more.
@@ -134,6 +142,22 @@ impl Live {
         let generation = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
         self.asked.notify_one();
         generation
+    }
+
+    /// Whether definitions have passed that are not in what is loaded.
+    fn is_behind(&self) -> bool {
+        let loaded = self.last().map_or(0, |last| last.generation);
+        loaded < self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Resolves when a definition passes, a little later: before it has ended, no load sees it.
+    async fn is_wanted(&self) {
+        loop {
+            self.asked.notified().await;
+            if self.is_behind() {
+                return tokio::time::sleep(CATALOG_SETTLE).await;
+            }
+        }
     }
 
     /// Resolves when a load has ended, well or not.
@@ -148,13 +172,17 @@ impl Live {
     /// What a load of this catalog would bring.
     #[cfg(test)]
     pub(crate) fn hold(&self, catalog: Catalog) {
-        let generation = self.wanted.load(Ordering::Acquire);
-        self.current.store(Some(Arc::new(Loaded { catalog, generation, at: Instant::now() })));
+        let last = Load { generation: self.wanted.load(Ordering::Acquire), at: Instant::now() };
+        self.current.store(Some(Arc::new(Loaded { catalog, last: ArcSwap::from_pointee(last) })));
     }
 
     /// How old the last load is, if there was one.
     pub(crate) fn age(&self) -> Option<Duration> {
-        self.current.load().as_ref().map(|loaded| loaded.at.elapsed())
+        self.last().map(|last| last.at.elapsed())
+    }
+
+    fn last(&self) -> Option<Load> {
+        self.current.load().as_ref().map(|loaded| **loaded.last.load())
     }
 
     /// Whether the server is asked before each statement.
@@ -231,17 +259,34 @@ impl Live {
     }
 
     async fn load_once(&self) -> Result<(), LoadError> {
-        let _one = self.loading.lock().await;
-        let generation = self.wanted.load(Ordering::Acquire);
-        let at = Instant::now();
-        let (catalog, mark) = load(&self.settings.connection, self.settings.mode).await?;
-        let elapsed_ms = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let relations = catalog.snapshot().relations.len();
-        tracing::info!(relations, elapsed_ms, "catalog loaded");
-        self.current.store(Some(Arc::new(Loaded { catalog, generation, at })));
+        let mut kept = self.loading.lock().await;
+        let load = Load { generation: self.wanted.load(Ordering::Acquire), at: Instant::now() };
+        let CatalogSettings { connection, mode, .. } = &self.settings;
+        // Taken: of a connection on which a load fails, or is given up, nothing is left.
+        let (snapshot, mark, connection) = read_all(connection, *mode, kept.take()).await?;
+        *kept = Some(connection);
+        let relations = snapshot.relations.len();
+        let is_new = self.keep(snapshot, load)?;
+        let elapsed_ms = u64::try_from(load.at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(relations, elapsed_ms, is_new, "catalog loaded");
         // Last: who finds this mark judges by this catalog.
         self.looks.mark.store(mark.map(Arc::new));
         Ok(())
+    }
+
+    /// Whether it is another one than before. Of one that is the same nothing has to be found anew, by no
+    /// session.
+    fn keep(&self, snapshot: Snapshot, load: Load) -> Result<bool, LoadError> {
+        if let Some(loaded) = &*self.current.load()
+            && *loaded.catalog.snapshot() == snapshot
+        {
+            loaded.last.store(Arc::new(load));
+            return Ok(false);
+        }
+        let catalog = Catalog::from_snapshot(snapshot).map_err(LoadError::Contradiction)?;
+        let last = ArcSwap::from_pointee(load);
+        self.current.store(Some(Arc::new(Loaded { catalog, last })));
+        Ok(true)
     }
 }
 
@@ -251,31 +296,92 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut drained = shared.tasks.drained();
     loop {
         let loading = async {
-            match live.reload().await {
+            let began = Instant::now();
+            let loaded = live.reload().await;
+            let took = began.elapsed();
+            match &loaded {
                 Ok(()) => {
                     shared.metrics.catalog_loads.inc();
-                    live.settings.poll
                 }
                 Err(error) => {
                     shared.metrics.catalog_failures.inc();
                     tracing::error!(%error, "catalog not loaded: what rests on it is unknown");
-                    CATALOG_RETRY
                 }
             }
+            (loaded.is_ok(), took)
         };
-        let pause = tokio::select! {
+        let (is_loaded, took) = tokio::select! {
             () = &mut drained => return,
-            pause = loading => pause,
+            ended = loading => ended,
         };
-        // Many definitions in a row are one load.
         let next = async {
-            tokio::time::sleep(CATALOG_PAUSE.min(pause)).await;
+            // Many definitions in a row are one load, and half of the time is the server's own.
+            let rest = if is_loaded { took.min(CATALOG_PAUSE) } else { CATALOG_PAUSE };
+            tokio::time::sleep(rest).await;
+            if is_loaded && live.is_behind() {
+                return;
+            }
+            let pause = if is_loaded { live.settings.poll } else { CATALOG_RETRY };
             // Either way it is time to load.
-            drop(timeout(pause, live.asked.notified()).await);
+            drop(timeout(pause, live.is_wanted()).await);
         };
         tokio::select! {
             () = &mut drained => return,
             () = next => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live() -> Live {
+        Live::new(CatalogSettings {
+            connection: Config::new(),
+            max_age: Duration::from_mins(1),
+            poll: Duration::from_mins(1),
+            mode: CatalogMode::Polled,
+        })
+    }
+
+    /// What a load that begins now brings.
+    fn load(live: &Live, database: &str) -> bool {
+        let format = sql::catalog::FORMAT;
+        let snapshot = Snapshot { format, database: database.to_owned(), ..Snapshot::default() };
+        let load = Load { generation: live.wanted.load(Ordering::Acquire), at: Instant::now() };
+        live.keep(snapshot, load).unwrap()
+    }
+
+    #[test]
+    fn a_load_that_brings_the_same_leaves_the_catalog_that_is_there() {
+        let live = live();
+        assert!(load(&live, "one"));
+        let first = live.get(&[]).unwrap();
+        live.invalidate();
+        assert!(live.get(&[]).is_none() && live.is_behind());
+        assert!(!load(&live, "one"));
+        let again = live.get(&[]).unwrap();
+        assert!(Arc::ptr_eq(&first, &again) && !live.is_behind());
+        assert!(load(&live, "two"));
+        let other = live.get(&[]).unwrap();
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert_eq!(other.catalog.snapshot().database, "two");
+        // What is no more is not the same again.
+        assert!(load(&live, "one"));
+        assert!(!Arc::ptr_eq(&first, &live.get(&[]).unwrap()));
+    }
+
+    #[test]
+    fn a_load_counts_from_when_it_began() {
+        let live = live();
+        let early = Load { generation: 0, at: Instant::now() };
+        live.invalidate();
+        let snapshot = Snapshot { format: sql::catalog::FORMAT, ..Snapshot::default() };
+        for _ in 0..2 {
+            live.keep(snapshot.clone(), early).unwrap();
+            assert!(live.get(&[]).is_none(), "the definition came later");
+        }
+        assert!(live.get(&[1]).is_some(), "whoever made it knows");
     }
 }

@@ -3,18 +3,19 @@
 //! Invariants: one read-only transaction, so that everything is of one moment; `search_path` is
 //! `pg_catalog` alone, so that view definitions name every schema; nothing is ever written.
 
+mod connection;
 pub(crate) mod epoch;
 pub(crate) mod live;
 mod queries;
+mod rows;
 
-use std::pin::pin;
 use std::time::Duration;
 
+use connection::Kept;
 use live::Mark;
 pub use live::{CatalogMode, CatalogSettings};
-use serde::de::DeserializeOwned;
-use sql::catalog::{Catalog, CatalogError, FORMAT, Snapshot};
-use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+use sql::catalog::{CatalogError, FORMAT, Relation, Snapshot};
+use tokio_postgres::{Client, Config};
 
 /// Longest time that loading may take.
 pub const LOAD_TIMEOUT: Duration = Duration::from_mins(1);
@@ -61,18 +62,18 @@ impl From<tokio_postgres::Error> for LoadError {
     }
 }
 
-/// Connects, reads everything in one transaction, hangs up, and indexes it; with the mark of that
-/// moment, if it is asked for.
+/// Reads everything in one transaction, over the connection that is kept if there is one; with the
+/// mark of that moment, if it is asked for. Gives the connection back.
 ///
 /// # Errors
-/// As [`fetch`], and if what was read contradicts itself.
-pub(crate) async fn load(
+/// As [`fetch`].
+pub(crate) async fn read_all(
     config: &Config,
     mode: CatalogMode,
-) -> Result<(Catalog, Option<Mark>), LoadError> {
-    let (snapshot, mark) = within(connect_and_read(config, mode)).await?;
-    let catalog = Catalog::from_snapshot(snapshot).map_err(LoadError::Contradiction)?;
-    Ok((catalog, mark))
+    kept: Option<Kept>,
+) -> Result<(Snapshot, Option<Mark>, Kept), LoadError> {
+    let load = begin_and_read(config, mode, kept);
+    tokio::time::timeout(LOAD_TIMEOUT, load).await.map_err(|_elapsed| LoadError::Timeout)?
 }
 
 /// Connects, reads everything in one transaction, and hangs up.
@@ -80,86 +81,91 @@ pub(crate) async fn load(
 /// # Errors
 /// The server cannot be reached, refuses, is too slow, or answers what cannot be read.
 pub async fn fetch(config: &Config) -> Result<Snapshot, LoadError> {
-    let (snapshot, _mark) = within(connect_and_read(config, CatalogMode::Polled)).await?;
+    let (snapshot, ..) = read_all(config, CatalogMode::Polled, None).await?;
     Ok(snapshot)
 }
 
-async fn within<T>(load: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
-    tokio::time::timeout(LOAD_TIMEOUT, load).await.map_err(|_elapsed| LoadError::Timeout)?
-}
-
-async fn connect_and_read(
+async fn begin_and_read(
     config: &Config,
     mode: CatalogMode,
-) -> Result<(Snapshot, Option<Mark>), LoadError> {
-    let (mut client, connection) = config.connect(NoTls).await?;
-    // The connection has to be polled beside the questions, and ends with them.
-    let mut connection = pin!(connection);
-    let mut questions = pin!(read(&mut client, mode));
-    tokio::select! {
-        biased;
-        read = &mut questions => read,
-        ended = &mut connection => match ended {
-            Ok(()) => Err(LoadError::Closed),
-            Err(error) => Err(LoadError::Server(error)),
-        },
-    }
+    kept: Option<Kept>,
+) -> Result<(Snapshot, Option<Mark>, Kept), LoadError> {
+    let mut connection = Kept::begin(kept, config).await?;
+    let (snapshot, mark) = connection.run(async |client| read(client, mode).await).await?;
+    connection.end().await?;
+    Ok((snapshot, mark, connection))
 }
 
-async fn read(
-    client: &mut Client,
-    mode: CatalogMode,
-) -> Result<(Snapshot, Option<Mark>), LoadError> {
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await?;
-    transaction.batch_execute("SET LOCAL search_path = pg_catalog").await?;
-    let head = transaction.query_one(queries::HEAD, &[]).await?;
-    let version: i32 = head.try_get(0)?;
-    let schemas: Vec<String> = head.try_get(2)?;
-    let extensions: Vec<String> = head.try_get(3)?;
-    let open: Vec<String> = head.try_get(4)?;
+/// Everything, in the transaction that is open.
+async fn read(client: &Client, mode: CatalogMode) -> Result<(Snapshot, Option<Mark>), LoadError> {
+    // All at once: the server is at the next while the rows of this one are read.
+    let (
+        head,
+        granted_schemas,
+        mut relations,
+        mut columns,
+        functions,
+        operators,
+        casts,
+        mut types,
+        attached,
+        mark,
+    ) = tokio::try_join!(
+        head(client),
+        rows::list(client, "schemas", queries::GRANTED),
+        rows::list::<Relation>(client, "relations", queries::RELATIONS),
+        rows::columns(client),
+        rows::list(client, "functions", queries::FUNCTIONS),
+        rows::list(client, "operators", queries::OPERATORS),
+        rows::list(client, "casts", queries::CASTS),
+        rows::types(client),
+        rows::list(client, "triggers and constraints", queries::ATTACHED),
+        mark(client, mode),
+    )?;
+    for relation in &mut relations {
+        relation.columns = columns.remove(&relation.oid).unwrap_or_default();
+    }
+    // By bytes, as the server's type "name" is sorted.
+    relations.sort_unstable_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+    types.sort_unstable_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
     let snapshot = Snapshot {
-        format: FORMAT,
-        server_version: u32::try_from(version).unwrap_or_default(),
-        database: head.try_get(1)?,
-        schemas: schemas.into_iter().map(String::into_boxed_str).collect(),
-        open_schemas: open.into_iter().map(String::into_boxed_str).collect(),
-        granted_schemas: list(&transaction, "schemas", queries::GRANTED).await?,
-        extensions: extensions.into_iter().map(String::into_boxed_str).collect(),
-        relations: list(&transaction, "relations", queries::RELATIONS).await?,
-        functions: list(&transaction, "functions", queries::FUNCTIONS).await?,
-        operators: list(&transaction, "operators", queries::OPERATORS).await?,
-        casts: list(&transaction, "casts", queries::CASTS).await?,
-        types: list(&transaction, "types", queries::TYPES).await?,
-        attached: list(&transaction, "triggers and constraints", queries::ATTACHED).await?,
+        granted_schemas,
+        relations,
+        functions,
+        operators,
+        casts,
+        types,
+        attached,
+        ..head
     };
-    let mark = match mode {
-        CatalogMode::Polled => None,
-        CatalogMode::Strict => {
-            let row = transaction.query_one(queries::MARK, &[]).await?;
-            Some(Mark { snapshot: row.try_get(0)?, digest: row.try_get(1)? })
-        }
-    };
-    transaction.rollback().await?;
     Ok((snapshot, mark))
 }
 
-/// Rows that the server hands over as JSON, each one entry of a list.
-async fn list<T: DeserializeOwned>(
-    transaction: &Transaction<'_>,
-    list: &'static str,
-    query: &str,
-) -> Result<Vec<T>, LoadError> {
-    let rows = transaction.query(query, &[]).await?;
-    let mut entries = Vec::with_capacity(rows.len());
-    for row in rows {
-        let text: &str = row.try_get(0)?;
-        let entry = serde_json::from_str(text);
-        entries.push(entry.map_err(|source| LoadError::Unreadable { list, source })?);
+/// A snapshot without its lists.
+async fn head(client: &Client) -> Result<Snapshot, LoadError> {
+    let head = client.query_typed_one(queries::HEAD, &[]).await?;
+    let version: i32 = head.try_get(0)?;
+    let names = |at| -> Result<Vec<Box<str>>, LoadError> {
+        let names: Vec<String> = head.try_get(at)?;
+        Ok(names.into_iter().map(String::into_boxed_str).collect())
+    };
+    Ok(Snapshot {
+        format: FORMAT,
+        server_version: u32::try_from(version).unwrap_or_default(),
+        database: head.try_get(1)?,
+        schemas: names(2)?,
+        extensions: names(3)?,
+        open_schemas: names(4)?,
+        ..Snapshot::default()
+    })
+}
+
+async fn mark(client: &Client, mode: CatalogMode) -> Result<Option<Mark>, LoadError> {
+    match mode {
+        CatalogMode::Polled => Ok(None),
+        CatalogMode::Strict => {
+            let row = client.query_typed_one(queries::MARK, &[]).await?;
+            Ok(Some(Mark { snapshot: row.try_get(0)?, digest: row.try_get(1)? }))
+        }
     }
-    Ok(entries)
 }

@@ -1,8 +1,15 @@
 //! What is asked of the server's catalogs. Each row of a list is one JSON object, with the keys of
-//! [`sql::catalog`].
+//! [`sql::catalog`]; of columns and types there are so many that each is a plain row, which
+//! [`super::rows`] reads.
 //!
 //! Other sessions' temporary schemas and TOAST are left out: no statement that is judged can mean
-//! them. The order is by name, so that two dumps of one database can be compared.
+//! them. The order is by name, so that two dumps of one database can be compared; relations and types
+//! are sorted on this side.
+
+/// Begins the transaction that everything is read in. Names outside `pg_catalog` are printed with their
+/// schemas; plans are not worth compiling, and what they keep stays in memory.
+pub(super) const BEGIN: &str = "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+    SET LOCAL search_path = pg_catalog; SET LOCAL jit = off; SET LOCAL work_mem = '32MB'";
 
 /// Version, database, schemas, extensions, schemas that everybody may use.
 pub(super) const HEAD: &str = "SELECT pg_catalog.current_setting('server_version_num')::int4, \
@@ -24,7 +31,8 @@ pub(super) const GRANTED: &str = "SELECT pg_catalog.json_build_array(r.rolname, 
 /// Which transactions have ended: as long as it is the same, none has committed.
 pub(super) const SNAPSHOT: &str = "SELECT pg_catalog.pg_current_snapshot()::text";
 
-/// That, and the row versions of every catalog that a snapshot is made of, summed up.
+/// That, and the row versions of every catalog that a snapshot is made of, summed up; of roles, whose
+/// catalog not everybody may read, what says where they may go.
 pub(super) const MARK: &str = "SELECT pg_catalog.pg_current_snapshot()::text, pg_catalog.concat_ws(' ', \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_class), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_attribute), \
@@ -32,6 +40,8 @@ pub(super) const MARK: &str = "SELECT pg_catalog.pg_current_snapshot()::text, pg
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_rewrite), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_inherits), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_auth_members), \
+    (SELECT ROW(count(*), sum(pg_catalog.hashtext(\
+        ROW(oid, rolname, rolsuper, rolinherit, rolcanlogin)::text))) FROM pg_catalog.pg_roles), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_proc), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_operator), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_cast), \
@@ -41,13 +51,13 @@ pub(super) const MARK: &str = "SELECT pg_catalog.pg_current_snapshot()::text, pg
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_trigger), \
     (SELECT ROW(count(*), sum(pg_catalog.hashtext(xmin::text))) FROM pg_catalog.pg_policy))";
 
-/// Tables, views, sequences and row types, with their columns.
-pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\
+/// Tables, views, sequences and row types; their columns are in [`COLUMNS`].
+pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_build_object(\
     'oid', c.oid::int8, 'schema', n.nspname, 'name', c.relname, \
     'kind', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned' WHEN 'v' THEN 'view' \
         WHEN 'm' THEN 'materialized_view' WHEN 'f' THEN 'foreign' WHEN 'S' THEN 'sequence' \
         WHEN 'c' THEN 'composite' END, \
-    'columns', COALESCE(a.columns, '[]'), \
+    'columns', '[]'::json, \
     'parents', COALESCE((SELECT pg_catalog.json_agg(i.inhparent::int8 ORDER BY i.inhseqno) \
         FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid), '[]'), \
     'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END, \
@@ -55,20 +65,20 @@ pub(super) const RELATIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalo
     'security_invoker', EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o \
         WHERE o.option_name = 'security_invoker' AND o.option_value IN ('true', 'on', 'yes', '1')), \
     'has_rules', EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type <> '1')\
-    ))::text \
+    )::text \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    LEFT JOIN (SELECT a.attrelid, pg_catalog.json_agg(pg_catalog.json_build_object(\
-            'name', a.attname, 'number', a.attnum, 'type', a.atttypid::int8, 'not_null', a.attnotnull, \
-            'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'generated', a.attgenerated <> ''\
-        ) ORDER BY a.attnum) AS columns \
-        FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d \
-            ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-        WHERE a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attrelid) a ON a.attrelid = c.oid \
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname !~ '^pg_(toast|temp)' \
-    ORDER BY n.nspname, c.relname";
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname !~ '^pg_(toast|temp)'";
+
+/// The columns of all relations, in no order: their relation, name, number, type, whether they cannot be
+/// null, the default, whether they are generated.
+pub(super) const COLUMNS: &str = "SELECT a.attrelid, a.attname, a.attnum, a.atttypid, a.attnotnull, \
+    pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attgenerated <> '' \
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
+    LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// Functions, procedures, aggregates.
-pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalog.json_build_object(\
+pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_build_object(\
     'oid', p.oid::int8, 'schema', n.nspname, 'name', p.proname, \
     'kind', CASE p.prokind WHEN 'f' THEN 'function' WHEN 'a' THEN 'aggregate' WHEN 'w' THEN 'window' \
         WHEN 'p' THEN 'procedure' END, \
@@ -83,16 +93,17 @@ pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_strip_nulls(pg_catalo
     'language', l.lanname, 'security_definer', p.prosecdef, \
     'body', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
         THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END, \
-    'argument_names', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+    'argument_names', COALESCE(CASE WHEN l.lanname = 'sql' \
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
         THEN (SELECT pg_catalog.json_agg(p.proargnames[i] ORDER BY i) \
             FROM pg_catalog.generate_subscripts(p.proargnames, 1) i \
-            WHERE p.proargmodes IS NULL OR p.proargmodes[i] IN ('i', 'b', 'v')) END, \
+            WHERE p.proargmodes IS NULL OR p.proargmodes[i] IN ('i', 'b', 'v')) END, '[]'), \
     'search_path', CASE WHEN l.lanname = 'sql' THEN (SELECT pg_catalog.substr(s, 13) \
         FROM pg_catalog.unnest(p.proconfig) s WHERE s LIKE 'search\\_path=%') END, \
-    'calls', CASE WHEN p.prokind = 'a' AND n.nspname <> 'pg_catalog' \
+    'calls', COALESCE(CASE WHEN p.prokind = 'a' AND n.nspname <> 'pg_catalog' \
         THEN ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, \
-            a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]::int8[] END\
-    ))::text \
+            a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]::int8[] END, '{}')\
+    )::text \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
     JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
     LEFT JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid \
@@ -112,23 +123,22 @@ pub(super) const CASTS: &str = "SELECT pg_catalog.json_build_object(\
     'context', CASE castcontext WHEN 'e' THEN 'explicit' WHEN 'a' THEN 'assignment' ELSE 'implicit' END)::text \
     FROM pg_catalog.pg_cast ORDER BY castsource, casttarget";
 
-/// Types, with the functions outside `pg_catalog` that their values pass through.
-pub(super) const TYPES: &str = "SELECT pg_catalog.json_build_object(\
-    'oid', t.oid::int8, 'schema', n.nspname, 'name', t.typname, \
-    'kind', CASE t.typtype WHEN 'b' THEN '\"base\"'::json WHEN 'e' THEN '\"enum\"' WHEN 'r' THEN '\"range\"' \
-        WHEN 'm' THEN '\"multirange\"' WHEN 'c' THEN pg_catalog.json_build_object('composite', t.typrelid::int8) \
-        WHEN 'd' THEN pg_catalog.json_build_object('domain', t.typbasetype::int8) ELSE '\"pseudo\"' END, \
-    'category', t.typcategory, 'preferred', t.typispreferred, 'element', t.typelem::int8, \
-    'functions', COALESCE((SELECT pg_catalog.json_agg(DISTINCT p.oid::int8) FROM pg_catalog.pg_proc p \
-        WHERE p.pronamespace <> 'pg_catalog'::regnamespace AND (\
-            p.oid IN (t.typinput, t.typoutput, t.typreceive, t.typsend) \
-            OR (t.typtype = 'd' AND p.oid IN (SELECT d.refobjid FROM pg_catalog.pg_depend d \
-                JOIN pg_catalog.pg_constraint k ON k.oid = d.objid AND k.contypid = t.oid \
-                WHERE d.classid = 'pg_catalog.pg_constraint'::regclass \
-                AND d.refclassid = 'pg_catalog.pg_proc'::regclass)))), '[]')\
-    )::text \
+/// Types, with the functions outside `pg_catalog` that their values pass through: OID, schema, name,
+/// kind, what a composite type and what a domain is made of, category, whether it is preferred in that,
+/// the element's type, the functions.
+pub(super) const TYPES: &str = "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typrelid, t.typbasetype, \
+    t.typcategory, t.typispreferred, t.typelem, f.functions \
     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
-    WHERE n.nspname !~ '^pg_(toast|temp)' ORDER BY n.nspname, t.typname";
+    LEFT JOIN (SELECT u.type, pg_catalog.array_agg(DISTINCT p.oid) AS functions \
+        FROM (SELECT oid AS type, pg_catalog.unnest(ARRAY[typinput::oid, typoutput::oid, typreceive::oid, \
+                typsend::oid]) AS function FROM pg_catalog.pg_type \
+            UNION ALL SELECT k.contypid, d.refobjid FROM pg_catalog.pg_depend d \
+                JOIN pg_catalog.pg_constraint k ON k.oid = d.objid AND k.contypid <> 0 \
+                WHERE d.classid = 'pg_catalog.pg_constraint'::regclass \
+                AND d.refclassid = 'pg_catalog.pg_proc'::regclass) u \
+        JOIN pg_catalog.pg_proc p ON p.oid = u.function \
+        WHERE p.pronamespace <> 'pg_catalog'::regnamespace GROUP BY u.type) f ON f.type = t.oid \
+    WHERE n.nspname !~ '^pg_(toast|temp)'";
 
 /// Triggers, rules, row security, expressions that call what is not built in, foreign keys by what they refer to,
 /// views by what they read.
