@@ -53,8 +53,12 @@ pub(crate) fn dump(args: &CatalogDumpArgs, surroundings: &Surroundings) -> anyho
 }
 
 /// Whole or not at all: written beside, then moved into place. Names of relations are nobody
-/// else's business, so the file is the user's alone.
+/// else's business, so the file is the user's alone. What is there and is no file, such as `/dev/null`,
+/// is left as it is.
 fn write(snapshot: &Snapshot, path: &Path) -> anyhow::Result<()> {
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        bail!("it is there and is no file (`-` writes to standard output)");
+    }
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let file =

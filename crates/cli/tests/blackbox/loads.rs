@@ -1,5 +1,7 @@
 //! Loads of the catalog: what they bring, of which moment, and over which connection.
 
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -74,6 +76,28 @@ fn columns_and_types_are_what_the_server_says() {
     assert_eq!(kind("none"), (of_rows, 'C', vec![]));
     assert!(snapshot.relations.is_sorted_by_key(|one| (one.schema.clone(), one.name.clone())));
     assert!(snapshot.types.is_sorted_by_key(|one| (one.schema.clone(), one.name.clone())));
+}
+
+#[test]
+fn a_dump_replaces_files_alone() {
+    let database = database();
+    let folder = std::env::temp_dir().join(format!("dump-{database}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (pipe, file) = (folder.join("pipe"), folder.join("file"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::fs::write(&file, "old").unwrap();
+    let dump = |place: &Path| {
+        let dsn = server().conn_string(&database);
+        said(Command::new(binary()).args(["catalog", "dump", "--dsn", &dsn, "-o"]).arg(place))
+    };
+    // Renaming a file to its name would take a device from everybody.
+    let refused = dump(&pipe);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("is no file"), "{refused:?}");
+    assert!(pipe.metadata().unwrap().file_type().is_fifo());
+    assert_eq!(dump(&file).code, 0);
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("{\"format\""));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
