@@ -20,8 +20,8 @@ agents:
 
 const ATTACHED: &str = "
 CREATE FUNCTION log_it() RETURNS trigger LANGUAGE plpgsql AS
-  'BEGIN INSERT INTO payments VALUES (1, 2) ON CONFLICT DO NOTHING; RETURN NEW; END';
-CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM 1; RETURN NEW; END';
+  'DECLARE x int; BEGIN INSERT INTO payments VALUES (1, 2) ON CONFLICT DO NOTHING; RETURN NEW; END';
+CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE ''SELECT 1''; RETURN NEW; END';
 CREATE FUNCTION leak() RETURNS text LANGUAGE sql AS 'SELECT max(email) FROM users';
 CREATE FUNCTION leaks(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT length(max(email)) + $1 FROM users';
 CREATE FUNCTION pure(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';
@@ -47,6 +47,32 @@ CREATE TRIGGER logs BEFORE INSERT ON parted_1 FOR EACH ROW EXECUTE FUNCTION log_
 CREATE VIEW simple AS SELECT id, note FROM logged;
 CREATE VIEW handled AS SELECT id, note || '' AS note FROM notes;
 CREATE TRIGGER handles INSTEAD OF INSERT ON handled FOR EACH ROW EXECUTE FUNCTION instead();
+
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  -- Plain.
+  NEW.changed = now(); NEW.note := lower(NEW.note) || TG_OP; RETURN NEW;
+END$$;
+CREATE TABLE touched (id int, note text, changed timestamptz);
+CREATE TRIGGER touches BEFORE INSERT OR UPDATE ON touched FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  IF TG_OP = 'DELETE' AND OLD.id > 0 THEN INSERT INTO payments (id, card) VALUES (OLD.id, OLD.note) ON CONFLICT DO NOTHING; RETURN OLD;
+  ELSE INSERT INTO notes SELECT NEW.id, n.note FROM notes n WHERE n.id = NEW.id; END IF;
+  RETURN NEW;
+END$$;
+CREATE TABLE kept (id int, note text);
+CREATE TRIGGER keeps BEFORE DELETE ON kept FOR EACH ROW EXECUTE FUNCTION keep();
+CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  RAISE NOTICE 'mail: %', (SELECT max(email) FROM users); RETURN NEW; END$$;
+CREATE TABLE telling (id int);
+CREATE TRIGGER tells BEFORE INSERT ON telling FOR EACH ROW EXECUTE FUNCTION told();
+CREATE FUNCTION fills() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  NEW.note := email FROM users WHERE id = NEW.id; RETURN NEW; END$$;
+CREATE TABLE filling (id int, note text);
+CREATE TRIGGER filled BEFORE INSERT ON filling FOR EACH ROW EXECUTE FUNCTION fills();
+CREATE FUNCTION passes_on() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+  PERFORM leak(); IF NEW.note IS DISTINCT FROM OLD.note THEN NULL; END IF; RETURN NEW; END$$;
+CREATE TABLE passing (id int, note text);
+CREATE TRIGGER passes BEFORE UPDATE ON passing FOR EACH ROW EXECUTE FUNCTION passes_on();
 
 CREATE TABLE ruled (id int, note text);
 CREATE RULE also AS ON UPDATE TO ruled DO ALSO INSERT INTO payments VALUES (OLD.id, NEW.note);
@@ -176,6 +202,30 @@ fn a_trigger_that_is_not_read_is_denied_where_something_is_blocked() {
     }
     refused(&door, "wary", "INSERT INTO logged VALUES (1)", "function_not_allowed:public.log_it");
     passes(&door, "wary", "INSERT INTO handled VALUES (1, 'x')");
+}
+
+#[test]
+fn a_plain_trigger_counts_as_what_it_does() {
+    let door = door();
+    for sql in [
+        "INSERT INTO telling VALUES (1)",
+        "INSERT INTO filling VALUES (1, 'x')",
+        "UPDATE passing SET id = 1",
+    ] {
+        refused(&door, "analyst", sql, EMAIL);
+    }
+    for who in ["analyst", "named"] {
+        refused(&door, who, "DELETE FROM kept WHERE id = 1", PAYMENTS);
+    }
+    for sql in [
+        "INSERT INTO touched VALUES (1, 'A', NULL) RETURNING note",
+        "UPDATE touched SET id = 2",
+        "INSERT INTO kept VALUES (1, 'x')",
+        "INSERT INTO passing VALUES (1, 'x')",
+    ] {
+        passes(&door, "analyst", sql);
+    }
+    passes(&door, "free", "DELETE FROM kept WHERE id = 1");
 }
 
 #[test]

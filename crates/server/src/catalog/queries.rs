@@ -92,13 +92,14 @@ pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_build_object(\
     'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, \
     'language', l.lanname, 'security_definer', p.prosecdef, \
     'body', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
-        THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) END, \
+        THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) \
+        WHEN l.lanname = 'plpgsql' AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype THEN p.prosrc END, \
     'argument_names', COALESCE(CASE WHEN l.lanname = 'sql' \
         AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
         THEN (SELECT pg_catalog.json_agg(p.proargnames[i] ORDER BY i) \
             FROM pg_catalog.generate_subscripts(p.proargnames, 1) i \
             WHERE p.proargmodes IS NULL OR p.proargmodes[i] IN ('i', 'b', 'v')) END, '[]'), \
-    'search_path', CASE WHEN l.lanname = 'sql' THEN (SELECT pg_catalog.substr(s, 13) \
+    'search_path', CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN (SELECT pg_catalog.substr(s, 13) \
         FROM pg_catalog.unnest(p.proconfig) s WHERE s LIKE 'search\\_path=%') END, \
     'calls', COALESCE(CASE WHEN p.prokind = 'a' AND n.nspname <> 'pg_catalog' \
         THEN ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, \

@@ -294,7 +294,7 @@ pub struct Function {
     /// It runs with its owner's rights.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub security_definer: bool,
-    /// The body of a function in SQL.
+    /// The body of a function in SQL, or of a trigger in PL/pgSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Box<str>>,
     /// With a body: the names of its input arguments, `''` for one without.

@@ -1,7 +1,7 @@
 //! What the bodies of users' functions do.
 //!
-//! What is here: functions in SQL, read like statements of their own, and what they call in turn. What is
-//! not: any other language, whose code is not read. Invariants: a function that is not read makes everything
+//! What is here: functions in SQL, and plain triggers in PL/pgSQL, read like statements of their own, and what they
+//! call in turn. What is not: any other language, whose code is not read. Invariants: a function that is not read makes everything
 //! about it unknown; each is read once under one path; their number is bounded.
 //!
 //! Source: PostgreSQL documentation, "Query Language (SQL) Functions", "CREATE FUNCTION", "CREATE
@@ -14,7 +14,9 @@ use std::sync::Arc;
 use model::{Body, Fact, Operation, SqlFacts, TenantUse, Unknown};
 
 use super::bind::{InBody, complete_body};
+use super::plpgsql;
 use super::reach::of_definitions;
+use super::utility::PLPGSQL;
 use crate::catalog::{Catalog, Function, FunctionKind, Oid, Relation, Volatility};
 use crate::context::{Context, SearchPaths};
 use crate::walk::{self, Environment};
@@ -117,13 +119,14 @@ impl Bodies<'_> {
         if function.kind == FunctionKind::Aggregate {
             return self.aggregate(function, run);
         }
-        if &*function.language != "sql" {
-            return None;
-        }
         let in_force = self.path(function, run)?;
-        let (text, path) = match standard(function.body.as_deref()?) {
-            Some(text) => (text, of_definitions().to_vec()),
-            None => (function.body.as_deref()?.to_owned(), in_force.clone()),
+        let body = function.body.as_deref()?;
+        let (text, path) = match (&*function.language, standard(body)) {
+            // A semicolon ends each: none of them is more than one statement.
+            (PLPGSQL, _) => (plpgsql::statements(body)?.join(";\n"), in_force.clone()),
+            ("sql", Some(text)) => (text, of_definitions().to_vec()),
+            ("sql", None) => (body.to_owned(), in_force.clone()),
+            _ => return None,
         };
         if text.len() > limits::MAX_STATEMENT_BYTES {
             return None;

@@ -16,6 +16,7 @@ pub(crate) mod figure;
 mod from;
 mod namespace;
 mod own;
+mod plpgsql;
 mod query;
 mod reach;
 pub(crate) mod tenancy;

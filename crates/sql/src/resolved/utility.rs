@@ -7,7 +7,7 @@ use model::{Access, ColumnRole, Unknown};
 use super::from::item_of;
 use super::namespace::{Columns, Item, Namespace, Output, Outputs};
 use super::own::listed;
-use super::{Part, Resolved, Resolver};
+use super::{Part, Resolved, Resolver, plpgsql};
 use crate::catalog::{Event, Function};
 use crate::children::each_child;
 use crate::ops;
@@ -43,7 +43,10 @@ pub(super) fn statement<'a>(resolver: &mut Resolver<'a>, root: Node<'a>) -> Reso
     Err(Unknown::UnknownStatement)
 }
 
-/// Inside a function, what the names of its arguments mean: less than any column does. Of what type they
+/// The language of most triggers.
+pub(super) const PLPGSQL: &str = "plpgsql";
+
+/// Inside a function, what the names of its arguments mean, and a trigger's rows: less than any column does. Of what type they
 /// are nobody asks, so that each may have fields.
 pub(super) fn arguments(function: &Function) -> Rc<Namespace<'_>> {
     fn item<'f>(name: &'f str, outputs: Outputs<'f>, visible: bool) -> Item<'f> {
@@ -56,6 +59,13 @@ pub(super) fn arguments(function: &Function) -> Rc<Namespace<'_>> {
             reference: None,
             carries: Rc::from([]),
         }
+    }
+    if &*function.language == PLPGSQL {
+        let columns = plpgsql::NAMES.iter().copied().map(Output::named).collect();
+        let mut items = vec![item("", Outputs { columns, ..Outputs::default() }, true)];
+        let row = |name| item(name, Outputs { open: true, ..Outputs::default() }, false);
+        items.extend(["new", "old"].map(row));
+        return Rc::new(Namespace { items, outer: None });
     }
     let names = function.argument_names.iter().map(|name| &**name).filter(|name| !name.is_empty());
     let columns = names.clone().map(Output::named).collect();
