@@ -547,10 +547,11 @@ pub(crate) fn unknown(why: Unknown, fact: ReasonCode, facts: &SqlFacts) -> Reaso
         Unknown::NotConstant => opaque(fact, "not_constant", facts),
         Unknown::NoCatalog => opaque(fact, "no_catalog", facts).with_hint(
             if fact == ReasonCode::UnknownFunctions {
-                "the operator has to give the door a catalog (catalog_dsn); without one, write \
-                 names with their schema: pg_catalog.lower(…), OPERATOR(pg_catalog.=)"
+                "the operator has to give the door a catalog of this database (catalog_dsn; `check \
+                 --catalog`); without one, write names with their schema: pg_catalog.lower(…), OPERATOR(pg_catalog.=)"
             } else {
-                "the operator has to give the door a catalog (catalog_dsn)"
+                "the operator has to give the door a catalog of this database (catalog_dsn; `check \
+                 --catalog`)"
             }
             .to_owned(),
         ),

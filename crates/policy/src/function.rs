@@ -46,6 +46,23 @@ impl FunctionPattern {
     pub(crate) fn is_any(&self) -> bool {
         self.schema.is_none() && self.prefix && self.name.is_empty()
     }
+
+    /// Whether a function may be in both.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let schemas = match (&self.schema, &other.schema) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            (None, _) | (_, None) => true,
+        };
+        let names = match (self.prefix, other.prefix) {
+            (false, false) => self.name == other.name,
+            (true, false) => other.name.starts_with(&self.name),
+            (false, true) => self.name.starts_with(&other.name),
+            (true, true) => {
+                self.name.starts_with(&other.name) || other.name.starts_with(&self.name)
+            }
+        };
+        schemas && names
+    }
 }
 
 impl fmt::Display for FunctionPattern {
@@ -176,6 +193,24 @@ mod tests {
         let granted = set(&["app.dblink", "pg_sleep"]);
         assert!(granted.holds(&call("app.dblink")) && granted.holds(&call("pg_catalog.pg_sleep")));
         assert!(!granted.holds(&call("dblink")) && !granted.holds(&call("public.dblink")));
+    }
+
+    #[test]
+    fn patterns_overlap_where_a_function_may_be_in_both() {
+        let pattern = |text| FunctionPattern::parse(text).unwrap();
+        for (one, other, both) in [
+            ("lo_*", "lo_import", true),
+            ("lo_*", "l*", true),
+            ("*", "dblink", true),
+            ("public.lo_import", "lo_*", true),
+            ("public.touch", "lo_*", false),
+            ("net.http_get", "http_get", true),
+            ("app.http_get", "net.http_*", false),
+            ("a", "b", false),
+        ] {
+            assert_eq!(pattern(one).overlaps(&pattern(other)), both, "{one} {other}");
+            assert_eq!(pattern(other).overlaps(&pattern(one)), both, "{other} {one}");
+        }
     }
 
     #[test]

@@ -139,6 +139,9 @@ codes! {
     /// A replication connection: its statements cannot be judged.
     ReplicationNotAllowed "replication_not_allowed" "missing_scope" Abort
         "connect without `replication`";
+    /// A session of a database that the catalog is not of.
+    OtherDatabase "other_database" "missing_scope" Abort
+        "connect to the database that the door has a catalog of, or ask the operator for a door to this one";
     /// Several statements in one submission.
     MultiStatement "multi_statement" "injection" Abort
         "send one statement at a time";

@@ -247,6 +247,12 @@ fn compile(names: impl Iterator<Item = &'static str>) -> FunctionSet {
     FunctionSet::new(names.filter_map(|name| FunctionPattern::parse(name).ok()))
 }
 
+/// Whether a pattern holds a function that is blocked for everybody, or may hold one.
+pub(crate) fn is_touched_by(pattern: &FunctionPattern) -> bool {
+    let all = GROUPS.iter().flat_map(|group| group.functions.iter());
+    all.filter_map(|name| FunctionPattern::parse(name).ok()).any(|one| one.overlaps(pattern))
+}
+
 /// What to do instead of calling `function`, if the shipped list blocks it.
 pub(crate) fn instead(function: &FunctionUse) -> Option<&'static str> {
     let holds = |group: &&Group| compile(group.functions.iter().copied()).may_hold(function);

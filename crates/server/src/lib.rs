@@ -150,6 +150,12 @@ async fn serve(settings: Settings, policy: policy::Policy, ledger: Ledger) -> Re
         view,
         settings,
     });
+    if shared.catalog.is_none() && shared.gate.in_force().policy.rests_on_names() {
+        tracing::warn!(
+            "no catalog (--catalog-dsn): what views, functions and triggers of users do is not known, and rules on \
+             columns and functions deny what they cannot decide"
+        );
+    }
     if shared.settings.mode == Mode::Observe {
         tracing::warn!("observe mode: denied statements are recorded and forwarded");
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::kit::{Door, Said, binary, database, eventually, said, server};
+use crate::kit::{Door, Said, binary, database, eventually, psql, said, server};
 
 pub(crate) const POLICY: &str = r#"
 version: "2"
@@ -53,6 +53,32 @@ fn refused(door: &Door, sql: &str, reason: &str) {
 fn passes(door: &Door, sql: &str) {
     let said = ask(door, sql);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{sql}");
+}
+
+#[test]
+fn a_catalog_of_one_database_says_nothing_of_another() {
+    let policy = format!("{POLICY}  free: {{}}\n");
+    let door = door_with(&policy, &[]);
+    let other = database();
+    let elsewhere = |who: &str, sql: &str| {
+        let mut command = psql(door.proxy.port, &other, who);
+        said(command.args(["-c", sql]))
+    };
+    let refused = elsewhere(ANALYST, "SELECT id FROM users");
+    assert!(refused.err.contains("other_database"), "{refused:?}");
+    assert!(refused.err.contains("Recorded as"), "{refused:?}");
+    assert_eq!(refused.code, 2);
+    // Who is bound by nothing that a catalog decides may go anywhere.
+    let free = elsewhere("agent:free", "SELECT email FROM users");
+    assert_eq!((free.code, free.out.as_str()), (0, "a@example.org\n"));
+    passes(&door, "SELECT id FROM users");
+    // In observe mode nobody is turned away, and nothing is known of that database.
+    let observed = door_with(&policy, &["--mode", "observe"]);
+    let mut command = psql(observed.proxy.port, &other, ANALYST);
+    let watched = said(command.args(["-c", "SELECT id FROM users"]));
+    assert_eq!((watched.code, watched.out.as_str()), (0, "1\n"));
+    let report = observed.report();
+    assert!(report.contains("no_catalog"), "{report}");
 }
 
 #[test]

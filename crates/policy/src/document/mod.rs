@@ -24,6 +24,7 @@ use crate::agent::Agent;
 use crate::detections::Detections;
 use crate::function::FunctionPattern;
 use crate::settings::{SettingGrants, is_setting_name};
+use crate::shipped;
 use crate::table::TableSet;
 use crate::tenancy::Tenancy;
 
@@ -148,7 +149,7 @@ fn warn(top: &Entries, document: &Document, report: &mut Report<'_>) {
             "agents that are not listed may do whatever is not forbidden",
         ),
         (
-            !document.functions.is_empty(),
+            document.functions.iter().any(shipped::is_touched_by),
             "functions",
             "grants functions that are blocked because they reach past the policy",
         ),

@@ -185,6 +185,18 @@ impl Live {
         self.current.load().as_ref().map(|loaded| **loaded.last.load())
     }
 
+    /// Whether it is of this database: by the name that the server gave, or the one that its connection asks for,
+    /// which a pooler may translate.
+    pub(crate) fn serves(&self, database: &str) -> bool {
+        let connection = &self.settings.connection;
+        connection.get_dbname().or_else(|| connection.get_user()) == Some(database)
+            || self
+                .current
+                .load()
+                .as_ref()
+                .is_some_and(|loaded| loaded.catalog.snapshot().database == database)
+    }
+
     /// Whether the server is asked before each statement.
     pub(crate) const fn is_strict(&self) -> bool {
         matches!(self.settings.mode, CatalogMode::Strict)

@@ -31,6 +31,7 @@ use super::refusal::{Named, Refusal};
 use super::tripwire::Tripwire;
 use super::writer::Rest;
 use crate::Shared;
+use crate::catalog::live::Live;
 use crate::gate::{Analysed, Asked, Batch, Clearing, Gate, InForce, Ruling};
 use crate::limits::{
     FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES, MAX_REFUSED,
@@ -91,6 +92,8 @@ pub(crate) struct Judge {
     protocol: Protocol<Prepared, u64>,
     reading: Reading,
     cache: Cache,
+    /// The catalog is of another database: the session is judged as without one.
+    elsewhere: bool,
     fresh: Fresh,
     tripwire: Tripwire,
     batch: Batch,
@@ -142,6 +145,7 @@ impl Judge {
             protocol: Protocol::default(),
             reading,
             cache,
+            elsewhere: false,
             fresh: Fresh::default(),
             tripwire: Tripwire::default(),
             batch: Batch::default(),
@@ -152,6 +156,16 @@ impl Judge {
             refused: 0,
             received: Instant::now(),
         }
+    }
+
+    /// The same, in a database that the catalog is not of.
+    pub(crate) fn elsewhere(self, elsewhere: bool) -> Self {
+        Self { elsewhere, ..self }
+    }
+
+    /// The catalog, if it is of the session's database.
+    fn live(&self) -> Option<&Live> {
+        self.shared.catalog.as_ref().filter(|_| !self.elsewhere)
     }
 
     /// Who this is, for logs.
@@ -205,7 +219,8 @@ impl Judge {
         if self.fresh.is_waiting() {
             return Ok(Taken::Wait);
         }
-        self.reading.look_up(self.shared.catalog.as_ref(), self.protocol.group());
+        let live = self.shared.catalog.as_ref().filter(|_| !self.elsewhere);
+        self.reading.look_up(live, self.protocol.group());
         self.in_force = self.shared.gate.in_force();
         self.reading.follow(&self.in_force.policy);
         self.received = Instant::now();
@@ -832,7 +847,7 @@ impl Judge {
         }
         if tag == UpstreamTag::Ready
             && self.reading.on_ready(self.protocol.status())
-            && let Some(live) = &self.shared.catalog
+            && let Some(live) = self.live()
         {
             live.invalidate();
         }

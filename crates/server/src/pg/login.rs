@@ -13,7 +13,7 @@ use pgwire::{
     Version, Violation, client_header, decode_opening, encode_startup, opening_length,
     upstream_header,
 };
-use policy::ReasonCode;
+use policy::{Reason, ReasonCode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -177,13 +177,42 @@ impl Login {
         }
     }
 
-    /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
-    async fn replication(&mut self, who: &Principal, session: &str) -> NoSession {
+    /// Whether what a catalog says can change what this principal may do.
+    fn needs_catalog(&self, who: &Principal) -> bool {
+        let gate = &self.shared.gate;
+        gate.enforces(who) && gate.in_force().policy.rests_on_catalog(who)
+    }
+
+    /// By a catalog of one database nothing can be said of another.
+    async fn other_database(&mut self, who: &Principal, session: &str) -> NoSession {
+        let record = match self.refuse_login(who, session, ReasonCode::OtherDatabase).await {
+            Ok(record) => record,
+            Err(ended) => return ended,
+        };
+        let message =
+            "[BLOCKED by Portcullis] other_database: this door has a catalog of another database";
+        let hint = Reason::of(ReasonCode::OtherDatabase).suggestion();
+        self.refuse_recorded(("42501", message), &recorded(&record), &hint).await
+    }
+
+    /// Records that a connection is refused, whatever it would send.
+    async fn refuse_login(
+        &mut self,
+        who: &Principal,
+        session: &str,
+        code: ReasonCode,
+    ) -> Result<Record, NoSession> {
         let mut batch = Batch::default();
         let facts = Arc::new(SqlFacts::of(model::Operation::Unknown));
         let analysed = Analysed::one(&[], &[], Stage::Startup, facts);
-        self.shared.gate.refuse(&analysed, ReasonCode::ReplicationNotAllowed, &mut batch);
-        let record = match self.record(who, session, &mut batch).await {
+        self.shared.gate.refuse(&analysed, code, &mut batch);
+        self.record(who, session, &mut batch).await
+    }
+
+    /// A walsender takes statements that no SQL parser reads, and sends everybody's rows.
+    async fn replication(&mut self, who: &Principal, session: &str) -> NoSession {
+        let record = match self.refuse_login(who, session, ReasonCode::ReplicationNotAllowed).await
+        {
             Ok(record) => record,
             Err(ended) => return ended,
         };
@@ -209,7 +238,13 @@ impl Login {
         if asks_for_replication(&startup) {
             return Err(self.replication(&who, &session).await);
         }
-        let reading = self.judge_startup(&startup, &who, &session, &user).await?;
+        let database = startup.get("database").filter(|name| !name.is_empty()).unwrap_or(&user);
+        let elsewhere = self.shared.catalog.as_ref().filter(|live| !live.serves(database));
+        let elsewhere = elsewhere.is_some();
+        if elsewhere && self.needs_catalog(&who) {
+            return Err(self.other_database(&who, &session).await);
+        }
+        let reading = self.judge_startup(&startup, &who, &session, (&user, elsewhere)).await?;
         let mut parameters: Vec<(String, String)> =
             startup.parameters.iter().filter(|(name, _)| name != "replication").cloned().collect();
         if let Some(pinned) = reading.1 {
@@ -222,7 +257,8 @@ impl Login {
             Err(error) => return Err(self.bad_startup(error).await),
         };
         upstream.write_all(&packet).await?;
-        let judge = Judge::new(Arc::clone(&self.shared), session, who, reading.0);
+        let judge =
+            Judge::new(Arc::clone(&self.shared), session, who, reading.0).elsewhere(elsewhere);
         self.relay_login(upstream, &startup, judge).await
     }
 
@@ -254,7 +290,7 @@ impl Login {
         startup: &StartupMessage,
         who: &Arc<Principal>,
         session: &str,
-        user: &str,
+        (user, elsewhere): (&str, bool),
     ) -> Result<(Reading, Option<String>), NoSession> {
         let settings = sql::startup_settings(&startup.parameters);
         let mut facts = SqlFacts::of(model::Operation::Set);
@@ -283,7 +319,7 @@ impl Login {
                 return Err(NoSession::Refused("a startup parameter is not allowed"));
             }
         }
-        Ok(self.reading(&settings, user, guards))
+        Ok(self.reading(&settings, (user, elsewhere), guards))
     }
 
     /// Records what a connection was told. Gives the record.
@@ -305,7 +341,7 @@ impl Login {
     fn reading(
         &self,
         settings: &[SettingUse],
-        user: &str,
+        (user, elsewhere): (&str, bool),
         guards: bool,
     ) -> (Reading, Option<String>) {
         // Of several, the server takes the last one.
@@ -323,7 +359,7 @@ impl Login {
             // Nobody guards the path, so nobody relies on it: leave what the server has.
             None => None,
         };
-        let ends = guards && self.shared.catalog.is_some();
+        let ends = guards && self.shared.catalog.is_some() && !elsewhere;
         let ended = path.as_deref().filter(|_| ends).and_then(ending_in_temporary);
         let mut reading = match &ended {
             Some(path) => Reading::new(user, Some(path)).pinned(),

@@ -36,7 +36,7 @@ impl Judge {
     }
 
     pub(super) fn rests_on_catalog(&self) -> bool {
-        self.shared.catalog.is_some() && self.in_force.policy.rests_on_catalog(&self.who)
+        self.live().is_some() && self.in_force.policy.rests_on_catalog(&self.who)
     }
 
     /// Whether a description names a table that no fact does. In observe mode the catalog is loaded
@@ -45,7 +45,7 @@ impl Judge {
         let Some(ticket) = self.protocol.answered_now() else { return false };
         let Some(oid) = self.tripwire.stranger(ticket, body) else { return false };
         tracing::warn!(session = %self.session, oid, "rows come from a table that was not judged");
-        if let Some(live) = &self.shared.catalog {
+        if let Some(live) = self.live() {
             live.invalidate();
         }
         self.shared.gate.enforces(&self.who)
