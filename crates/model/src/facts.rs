@@ -223,7 +223,7 @@ pub struct Body {
     pub facts: Arc<SqlFacts>,
     /// `schema.name` of what cannot be read: itself, or something that it calls.
     pub unread: Option<String>,
-    /// The statement does not call it: something behind a relation that it names does.
+    /// Something behind a relation that the statement names calls it, and it runs with its owner's rights.
     pub reached: bool,
     /// `schema.name` of the relation whose trigger calls it.
     pub fired_by: Option<String>,

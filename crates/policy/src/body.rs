@@ -2,8 +2,8 @@
 //!
 //! What is here: which rules ask about bodies. What is *not* here: how bodies are read (the `sql` crate). A
 //! function that the policy names (`functions` of the agent or of the document) may do what it does, but for
-//! what is blocked; so may one that a view calls, because allowing a view allows what it calls. Any other
-//! counts as if its body were sent. Invariant: a body that is not read is denied by every rule that it could
+//! what is blocked; so may one that a view calls with its owner's rights, because allowing a view allows what
+//! it lends. Any other counts as if its body were sent. Invariant: a body that is not read is denied by every rule that it could
 //! break.
 
 use model::{

@@ -313,6 +313,11 @@ impl Reason {
         self
     }
 
+    /// Whether it has a suggestion of its own.
+    pub(crate) const fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
     /// The stable code.
     pub const fn code(&self) -> ReasonCode {
         self.code

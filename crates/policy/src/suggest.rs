@@ -14,9 +14,11 @@ use crate::shipped;
 use crate::table::TableSet;
 use crate::{Reason, ReasonCode};
 
-/// `reason`, with a suggestion if there is a better one than its code's.
+/// `reason`, with a suggestion if it has none and there is a better one than its code's.
 pub(crate) fn with_suggestion(agent: &Agent, request: &Request<'_>, reason: Reason) -> Reason {
-    let hint = if reason.code() == ReasonCode::BlockedOperation {
+    let hint = if reason.has_hint() {
+        None
+    } else if reason.code() == ReasonCode::BlockedOperation {
         Some(operations(agent))
     } else if reason.code() == ReasonCode::TableNotInMission {
         tables(agent, request, &reason)

@@ -380,6 +380,8 @@ fn hand_on(effects: &mut [Effect], facts: &SqlFacts) {
         if let Effect::Prepare { facts: later, .. } | Effect::Declare { facts: later, .. } = effect
         {
             let mut defined = SqlFacts::clone(later);
+            defined.relations.absorb(&facts.relations);
+            defined.bodies.clone_from(&facts.bodies);
             defined.columns.clone_from(&facts.columns);
             defined.calls.clone_from(&facts.calls);
             defined.tenants.clone_from(&facts.tenants);

@@ -79,9 +79,14 @@ fn door() -> Door {
 
 /// With the functions, known to the door: it reads what exists again before `who` is answered.
 fn door_of(policy: &str, who: &str) -> Door {
+    door_after(&format!("SET check_function_bodies = off; {FUNCTIONS}"), policy, who)
+}
+
+/// After these definitions.
+pub(crate) fn door_after(definitions: &str, policy: &str, who: &str) -> Door {
     let database = database();
     let door = Door::before(server().port, database.clone(), policy, &[]);
-    door.direct(&format!("SET check_function_bodies = off; {FUNCTIONS}"));
+    door.direct(definitions);
     drop(door);
     let dsn = server().conn_string(&database);
     let door = Door::before(server().port, database, policy, &["--catalog-dsn", &dsn]);
@@ -92,14 +97,14 @@ fn door_of(policy: &str, who: &str) -> Door {
 }
 
 #[track_caller]
-fn refused(door: &Door, who: &str, sql: &str, reason: &str) {
+pub(crate) fn refused(door: &Door, who: &str, sql: &str, reason: &str) {
     let said = door.psql(&format!("agent:{who}"), &["-c", sql]);
     assert!(said.err.contains(reason), "{who}: {sql}: {said:?}");
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{sql}");
 }
 
 #[track_caller]
-fn passes(door: &Door, who: &str, sql: &str) {
+pub(crate) fn passes(door: &Door, who: &str, sql: &str) {
     let said = door.psql(&format!("agent:{who}"), &["-c", sql]);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{who}: {sql}");
 }
@@ -157,7 +162,7 @@ fn what_is_not_read_is_denied_unless_it_is_named() {
     let said = door.psql("agent:analyst", &["-c", "SELECT outer_opaque(1)"]);
     assert!(said.err.contains("calls `public.opaque`"), "{said:?}");
     refused(&door, "analyst", "SELECT other FROM vague", "unknown_columns:public.opaque");
-    passes(&door, "reader", "SELECT other FROM vague");
+    refused(&door, "reader", "SELECT other FROM vague", "unknown_relations:public.opaque");
     // A function that calls itself is read once. The server gives it up by itself.
     refused(&door, "analyst", "SELECT again(1)", "stack depth limit exceeded");
 }

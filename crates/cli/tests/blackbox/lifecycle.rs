@@ -150,7 +150,7 @@ fn stopping_does_not_wait_for_ever() {
     assert!(eventually(5 * SECOND, || door.direct("SELECT count(*) FROM notes") == "0\n"));
 }
 
-fn reload(door: &Door, policy: &str) {
+pub(crate) fn reload(door: &Door, policy: &str) {
     std::fs::write(door.proxy.policies(), policy).unwrap();
     door.proxy.signal("HUP").unwrap();
 }

@@ -40,6 +40,8 @@ mod refusals;
 #[cfg(test)]
 mod seen;
 #[cfg(test)]
+mod silent;
+#[cfg(test)]
 mod startup;
 #[cfg(test)]
 mod strict;

@@ -91,6 +91,8 @@ pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_build_object(\
         WHERE p.proargmodes[i] IN ('o', 'b', 't')), '[]'), \
     'volatility', CASE p.provolatile WHEN 'i' THEN 'immutable' WHEN 's' THEN 'stable' ELSE 'volatile' END, \
     'language', l.lanname, 'security_definer', p.prosecdef, \
+    'default_arguments', CASE WHEN n.nspname NOT IN ('pg_catalog', 'information_schema') \
+        THEN pg_catalog.pg_get_expr(p.proargdefaults, 0) END, \
     'body', CASE WHEN l.lanname = 'sql' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
         THEN COALESCE(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) \
         WHEN l.lanname = 'plpgsql' AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype THEN p.prosrc END, \

@@ -44,6 +44,16 @@ struct Index {
     types_by_oid: HashMap<Oid, u32>,
     casts_to: HashMap<Oid, Vec<u32>>,
     attached: HashMap<Oid, Vec<u32>>,
+    conversions: Conversions,
+}
+
+/// What the server may call where no text says so. What is in C was put there by a superuser.
+#[derive(Debug, Default)]
+struct Conversions {
+    /// Casts by a function of a user's.
+    casts: Vec<u32>,
+    /// A domain is checked by one.
+    domains: bool,
 }
 
 /// By name: positions in the snapshot's list, sorted by name and schema, and where each name's begin and end.
@@ -157,6 +167,7 @@ impl Catalog {
             functions_by_oid: by_oid(&snapshot.functions, |row| row.oid),
             operators: Names::of(&snapshot.operators, operator_key),
             impure_operators: impure(&snapshot),
+            conversions: conversions(&snapshot),
             types: Names::of(&snapshot.types, type_key),
             types_by_oid: by_oid(&snapshot.types, |row| row.oid),
             casts_to,
@@ -294,6 +305,17 @@ impl Catalog {
         let casts = self.index.casts_to.get(&target).into_iter().flatten();
         casts.filter_map(|position| at(&self.index.snapshot.casts, Some(position)))
     }
+
+    /// Casts by functions of users that are not in C.
+    pub fn own_casts(&self) -> impl Iterator<Item = &Cast> {
+        let casts = self.index.conversions.casts.iter();
+        casts.filter_map(|position| at(&self.index.snapshot.casts, Some(position)))
+    }
+
+    /// Whether a value may pass through a function of a user's without a word.
+    pub fn has_own_conversions(&self) -> bool {
+        self.index.conversions.domains || !self.index.conversions.casts.is_empty()
+    }
 }
 
 fn impure(snapshot: &Snapshot) -> HashSet<Box<str>> {
@@ -305,6 +327,24 @@ fn impure(snapshot: &Snapshot) -> HashSet<Box<str>> {
         .collect();
     let operators = snapshot.operators.iter().filter(|own| &*own.schema == "pg_catalog");
     operators.filter(|own| !built_in.contains(&own.function)).map(|own| own.name.clone()).collect()
+}
+
+fn conversions(snapshot: &Snapshot) -> Conversions {
+    let own: HashSet<Oid> = snapshot
+        .functions
+        .iter()
+        .filter(|function| !function.is_built_in() && !function.is_in_c())
+        .map(|function| function.oid)
+        .collect();
+    let mut found = Conversions::default();
+    for (at, cast) in (0..).zip(&snapshot.casts) {
+        if own.contains(&cast.function) {
+            found.casts.push(at);
+        }
+    }
+    found.domains =
+        snapshot.types.iter().any(|one| one.functions.iter().any(|oid| own.contains(oid)));
+    found
 }
 
 fn at<'r, T>(rows: &'r [T], position: Option<&u32>) -> Option<&'r T> {

@@ -300,6 +300,9 @@ pub struct Function {
     /// With a body: the names of its input arguments, `''` for one without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub argument_names: Vec<Box<str>>,
+    /// What arguments are that a call leaves out, as a list of expressions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_arguments: Option<Box<str>>,
     /// With a body: the `search_path` that it runs under, as a list of identifiers; else its caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_path: Option<Box<str>>,
@@ -312,6 +315,11 @@ impl Function {
     /// Whether every PostgreSQL has it.
     pub fn is_built_in(&self) -> bool {
         matches!(&*self.schema, "pg_catalog" | "information_schema")
+    }
+
+    /// Whether only a superuser could make it.
+    pub fn is_in_c(&self) -> bool {
+        matches!(&*self.language, "c" | "internal")
     }
 }
 

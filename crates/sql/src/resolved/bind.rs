@@ -10,10 +10,11 @@ use model::{
 
 use super::bodies::{self, Run};
 use super::certain::Certainty;
+use super::conversions::Types;
 use super::reach::{Behind, Events, of_definitions};
 use super::tenancy::shows;
 use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
-use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY};
+use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY, TypeKind};
 use crate::context::{BareNames, Context, Known, SearchPaths};
 use crate::limits;
 use crate::parse::{self, Node};
@@ -214,8 +215,8 @@ fn lookup<'c>(resolver: &Resolver<'c>, relation: &RelationName) -> Resolved<Opti
     clippy::struct_excessive_bools,
     reason = "three doubts that are independent of each other"
 )]
-struct Bound<'a> {
-    catalog: &'a Catalog,
+pub(super) struct Bound<'a> {
+    pub(super) catalog: &'a Catalog,
     left: &'a Cell<usize>,
     server_major: Option<u16>,
     /// Only what is built in is known, and bare names are taken so.
@@ -244,6 +245,8 @@ struct Bound<'a> {
     besides: bool,
     /// The relation whose triggers call.
     fires: Option<Oid>,
+    /// The types that values may be converted from and to.
+    pub(super) types: Types,
 }
 
 impl<'a> Bound<'a> {
@@ -269,6 +272,7 @@ impl<'a> Bound<'a> {
             behind: false,
             besides: false,
             fires: None,
+            types: Types::NONE,
         }
     }
 
@@ -487,10 +491,16 @@ impl<'a> Bound<'a> {
         let schemas = callable(schema, path);
         let all: Vec<&Function> =
             schemas.iter().flat_map(|schema| catalog.functions(schema, name)).collect();
+        let types = schemas.iter().filter_map(|schema| catalog.type_named(schema, name));
+        let kinds: Vec<TypeKind> = types.map(|one| one.kind).collect();
+        // With functions of that name it is one to a domain where none of them fits.
+        let domain = kinds.iter().any(|kind| matches!(kind, TypeKind::Domain(_)));
+        if count == 1 && domain && !all.is_empty() {
+            self.cast((schema, name), path)?;
+        }
         if all.is_empty() {
-            let is_type = schemas.iter().any(|schema| catalog.type_named(schema, name).is_some());
             // `f(x)` with one argument is also PostgreSQL for `x.f` and for a cast.
-            if is_type {
+            if !kinds.is_empty() {
                 self.cast((schema, name), path)?;
             } else if count != 1 || schema.is_some() {
                 return Err(Unknown::NotInCatalog);
@@ -552,6 +562,7 @@ impl<'a> Bound<'a> {
                 return Err(Unknown::StaleCatalog);
             }
             let Some(target) = catalog.type_named(schema, name) else { continue };
+            self.types.written(catalog, target.oid);
             let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
             for function in casts.chain(target.functions.iter().copied()) {
                 self.hidden(function, path)?;
@@ -565,7 +576,7 @@ impl<'a> Bound<'a> {
 
     /// A function that no text names counts where it is not built in. One that the catalog does not
     /// have is somebody's temporary one.
-    fn hidden(&mut self, oid: Oid, path: &[String]) -> Resolved<()> {
+    pub(super) fn hidden(&mut self, oid: Oid, path: &[String]) -> Resolved<()> {
         if oid == 0 {
             return Ok(());
         }
@@ -580,8 +591,12 @@ impl<'a> Bound<'a> {
         if self.besides && function.is_built_in() {
             return;
         }
+        self.types.passed(self.catalog, function);
         if bodies::is_of_interest(function) {
-            let (function, reached) = (function.oid, self.behind);
+            // A view lends its owner's rights to the relations that it names, never to what a
+            // function does: that runs with the rights of who asks, or of the function's owner.
+            let lent = self.besides || self.fires.is_some() || function.security_definer;
+            let (function, reached) = (function.oid, self.behind && lent);
             let here = [path.to_vec()];
             let in_force = self.in_force.as_deref().unwrap_or(&here);
             let fired_by = self.fires;
@@ -605,9 +620,13 @@ impl<'a> Bound<'a> {
         let behind = Reach::new(self.catalog, self.left)
             .behind(&self.uses, (&self.events, &self.changed))?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
+        let direct: Vec<Use> = self.uses.union(&behind.as_named).copied().collect();
+        self.conversions(&direct)?;
         if !behind.is_silent() {
             self.behind(&behind)?;
         }
+        let reached: Vec<Use> = behind.reached.iter().copied().collect();
+        self.conversions(&reached)?;
         let mut columns = BTreeSet::new();
         let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
         for (uses, reached) in all {

@@ -48,6 +48,13 @@ struct Own {
     calls: Vec<Run>,
 }
 
+impl Own {
+    fn add(&mut self, (facts, calls): (SqlFacts, BTreeSet<Run>)) {
+        self.facts.absorb(&facts);
+        self.calls.extend(calls);
+    }
+}
+
 /// The bodies that are read for one statement.
 struct Bodies<'a> {
     catalog: &'a Catalog,
@@ -135,13 +142,23 @@ impl Bodies<'_> {
         let context = Context { search_paths: SearchPaths::Possible(&paths), ..self.context };
         let tree = parse::parse(&text).ok()?;
         let mut own = Own { facts: nothing(), calls: Vec::new() };
+        let body = InBody { function, in_force: &in_force };
         for raw in tree.statements() {
-            let (facts, calls) =
-                self.statement(raw.stmt(), &context, InBody { function, in_force: &in_force })?;
-            own.facts.absorb(&facts);
-            own.calls.extend(calls);
+            own.add(self.statement(raw.stmt(), &context, body)?);
+        }
+        if let Some(defaults) = &function.default_arguments {
+            own.add(self.defaults(defaults, InBody { function, in_force: &run.path })?);
         }
         Some(own)
+    }
+
+    /// What arguments are that a call leaves out: the caller's expressions, with every name qualified.
+    fn defaults(&self, list: &str, body: InBody<'_>) -> Option<(SqlFacts, BTreeSet<Run>)> {
+        let paths = [of_definitions().to_vec()];
+        let context = Context { search_paths: SearchPaths::Possible(&paths), ..self.context };
+        let tree = parse::parse(&format!("SELECT {list}")).ok()?;
+        let only = tree.statements().next()?;
+        self.statement(only.stmt(), &context, body)
     }
 
     /// One statement of a body. What names a prepared statement or changes how text is read is not

@@ -10,6 +10,7 @@ mod attached;
 mod bind;
 mod bodies;
 mod certain;
+mod conversions;
 mod dml;
 mod expression;
 pub(crate) mod figure;

@@ -151,6 +151,16 @@ impl<'a> Reach<'a> {
             if relation.security_invoker {
                 // The server asks for every column that the view is made from, used or not.
                 next.extend(reads.columns.iter().flatten().map(|used| (*used, how)));
+            } else {
+                // Nor does it ask whether a column is used that is made from a view which is such, or
+                // which calls functions.
+                let catalog = self.catalog;
+                let is_view = |used: &&Use| {
+                    let inner = catalog.relation_by_oid(used.relation);
+                    inner.is_some_and(|inner| inner.definition.is_some())
+                };
+                let views = reads.columns.iter().flatten().filter(is_view);
+                next.extend(views.map(|used| (Use { part: Part::Any, ..*used }, how)));
             }
             next.extend(through(relation, &reads, used).map(|used| (used, how)));
         }

@@ -271,6 +271,7 @@ impl<'t> Reader<'t> {
             security_definer: false,
             body: None,
             argument_names: Vec::new(),
+            default_arguments: None,
             search_path: None,
             calls: Vec::new(),
         };
