@@ -36,8 +36,8 @@ lint: ## formatting, clippy, documentation, direction of dependencies, words
 docs: ## the documentation of the crates
 	@$(READY) cargo doc --workspace --no-deps --document-private-items
 
-oracle: ## 100,000 random statements: PostgreSQL's privilege checks against ours
-	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture
+oracle: ## 100,000 random statements, and the corpora: PostgreSQL's privilege checks against ours
+	@$(READY) ORACLE_ROUNDS=$${ORACLE_ROUNDS:-100000} ORACLE_CORPORA=$${ORACLE_CORPORA:-100000} cargo test --profile ci --package portcullis --test oracle -- --nocapture
 
 instructions: ## what judging one statement costs, counted by callgrind
 	@$(READY) scripts/bench/instructions.sh

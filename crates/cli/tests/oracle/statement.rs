@@ -7,19 +7,42 @@ use crate::world::{Columns, Table, Ty, World};
 /// Deepest nesting of queries.
 const DEEPEST: usize = 3;
 
+/// How columns are written: with the relation's name or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    Either,
+    Qualified,
+    Bare,
+}
+
 #[derive(Debug, Clone)]
-struct Alias {
-    name: String,
-    columns: Columns,
+pub(crate) struct Alias {
+    pub(crate) name: String,
+    pub(crate) columns: Columns,
+    /// Whose whole row it is: a table, as `schema.name`.
+    pub(crate) row: Option<String>,
+    /// How its columns are written.
+    pub(crate) written: Written,
+}
+
+impl Alias {
+    pub(crate) fn new(name: &str, columns: Columns) -> Self {
+        Self { name: name.to_owned(), columns, row: None, written: Written::Either }
+    }
+
+    pub(crate) fn of(name: &str, table: &Table) -> Self {
+        let row = Some(table.place());
+        Self { row, ..Self::new(name, table.columns.clone()) }
+    }
 }
 
 pub(crate) struct Writer<'w, 'r> {
-    world: &'w World,
-    random: &'r mut Random,
-    scopes: Vec<Vec<Alias>>,
-    ctes: Vec<Alias>,
+    pub(crate) world: &'w World,
+    pub(crate) random: &'r mut Random,
+    pub(crate) scopes: Vec<Vec<Alias>>,
+    pub(crate) ctes: Vec<Alias>,
     names: usize,
-    depth: usize,
+    pub(crate) depth: usize,
 }
 
 impl<'w, 'r> Writer<'w, 'r> {
@@ -50,7 +73,7 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
-    fn fresh(&mut self, prefix: &str) -> String {
+    pub(crate) fn fresh(&mut self, prefix: &str) -> String {
         self.names += 1;
         format!("{prefix}{}", self.names)
     }
@@ -59,7 +82,7 @@ impl<'w, 'r> Writer<'w, 'r> {
         self.world.tables[self.random.below(self.world.tables.len())].clone()
     }
 
-    fn target(&mut self) -> Table {
+    pub(crate) fn target(&mut self) -> Table {
         loop {
             let table = self.table();
             if table.writable {
@@ -69,7 +92,7 @@ impl<'w, 'r> Writer<'w, 'r> {
     }
 
     /// How a table is written: mostly with its schema, always where the path finds another first.
-    fn written(&mut self, table: &Table) -> String {
+    pub(crate) fn written(&mut self, table: &Table) -> String {
         let hidden = table.schema == "vault" || (table.schema == "public" && table.name == "t0");
         if hidden || self.random.chance(50) {
             format!("{}.{}", table.schema, table.name)
@@ -79,7 +102,7 @@ impl<'w, 'r> Writer<'w, 'r> {
     }
 
     /// A query, and what it yields. With a shape, its columns have these types.
-    fn select(&mut self, shape: Option<&[Ty]>) -> (String, Columns) {
+    pub(crate) fn select(&mut self, shape: Option<&[Ty]>) -> (String, Columns) {
         self.depth += 1;
         let known = self.ctes.len();
         let with = self.with();
@@ -110,7 +133,7 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
-    fn with(&mut self) -> String {
+    pub(crate) fn with(&mut self) -> String {
         if self.depth > 1 || !self.random.chance(20) {
             return String::new();
         }
@@ -121,8 +144,18 @@ impl<'w, 'r> Writer<'w, 'r> {
             return String::new();
         }
         // One that nobody reads is not run, and not checked by the server.
-        self.ctes.push(Alias { name: name.clone(), columns });
-        format!("WITH {name} AS ({text}) ")
+        self.ctes.push(Alias::new(&name, columns));
+        let how = self.random.pick(&["", "", "MATERIALIZED ", "NOT MATERIALIZED "]);
+        if !self.random.chance(15) {
+            return format!("WITH {name} AS {how}({text}) ");
+        }
+        let again = self.fresh("c");
+        self.ctes.push(Alias::new(&again, vec![("n".to_owned(), Ty::Int)]));
+        let (start, _) = self.branch(Some(&[Ty::Int]));
+        format!(
+            "WITH RECURSIVE {name} AS {how}({text}), {again} (n) AS \
+             ({start} UNION SELECT n + 1 FROM {again} WHERE n < 5) "
+        )
     }
 
     fn branch(&mut self, shape: Option<&[Ty]>) -> (String, Columns) {
@@ -136,7 +169,14 @@ impl<'w, 'r> Writer<'w, 'r> {
             text.extend([" WHERE ", &condition]);
         }
         if grouped {
-            text.push_str(" GROUP BY 1");
+            let key = list.split(" AS g").next().unwrap_or("1").to_owned();
+            let key = match self.random.below(5) {
+                0 => format!("GROUPING SETS (({key}), ())"),
+                1 => format!("ROLLUP ({key})"),
+                2 => format!("CUBE ({key}, ({key}))"),
+                _ => "1".to_owned(),
+            };
+            text.extend([" GROUP BY ", &key]);
             if self.random.chance(30) {
                 let column = self.any(Ty::Int);
                 text.extend([" HAVING max(", &column, ") > 1"]);
@@ -145,7 +185,11 @@ impl<'w, 'r> Writer<'w, 'r> {
             let key = self.any(Ty::Text);
             text.extend([" ORDER BY ", &key]);
             if self.depth == 1 && self.random.chance(20) {
-                text.push_str(" FOR UPDATE");
+                text.push_str(self.random.pick(&[
+                    " FOR UPDATE",
+                    " FOR SHARE",
+                    " FOR NO KEY UPDATE",
+                ]));
             }
             text = format!("({text})");
         }
@@ -177,7 +221,7 @@ impl<'w, 'r> Writer<'w, 'r> {
                     .chain(left.columns.iter().filter(|(n, _)| n != name).cloned())
                     .collect();
                 if let Some(scope) = self.scopes.last_mut() {
-                    *scope = vec![Alias { name: alias.clone(), columns }];
+                    *scope = vec![Alias::new(&alias, columns)];
                 }
                 format!("({first} {kind} {second} USING ({name})) AS {alias}")
             }
@@ -188,7 +232,7 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
-    fn item(&mut self) -> String {
+    pub(crate) fn item(&mut self) -> String {
         let choice = self.random.below(100);
         let (text, alias) = match choice {
             0..=17 if self.depth < DEEPEST => {
@@ -198,28 +242,35 @@ impl<'w, 'r> Writer<'w, 'r> {
                 let (query, columns) = self.select(None);
                 self.scopes.extend(hidden);
                 let word = if lateral { "LATERAL " } else { "" };
-                (format!("{word}({query}) {name}"), Alias { name, columns })
+                (format!("{word}({query}) {name}"), Alias::new(&name, columns))
             }
             18..=24 => {
                 let name = self.fresh("r");
-                let argument = self.expression(Ty::Int);
                 let columns = vec![("x".to_owned(), Ty::Int), ("y".to_owned(), Ty::Text)];
-                (format!("app.listing({argument}) {name}"), Alias { name, columns })
+                let call = self.rows();
+                (format!("{call} {name}"), Alias::new(&name, columns))
             }
             25..=29 => {
                 let name = self.fresh("q");
                 let columns = vec![("x".to_owned(), Ty::Int), ("b".to_owned(), Ty::Text)];
-                (format!("(VALUES (1, 'x'), (2, 'y')) AS {name} (x, b)"), Alias { name, columns })
+                (
+                    format!("(VALUES (1, 'x'), (2, 'y')) AS {name} (x, b)"),
+                    Alias::new(&name, columns),
+                )
             }
             30..=33 => {
                 let name = self.fresh("n");
                 let columns = vec![(name.clone(), Ty::Int)];
-                (format!("generate_series(1, 3) AS {name}"), Alias { name, columns })
+                let call = match self.called(Ty::Int) {
+                    Some(call) if self.random.chance(50) => call,
+                    Some(_) | None => "generate_series(1, 3)".to_owned(),
+                };
+                (format!("{call} AS {name}"), Alias::new(&name, columns))
             }
             34..=55 if !self.ctes.is_empty() => {
                 let cte = self.ctes[self.random.below(self.ctes.len())].clone();
                 let name = self.fresh("e");
-                (format!("{} {name}", cte.name), Alias { name, columns: cte.columns })
+                (format!("{} {name}", cte.name), Alias::new(&name, cte.columns))
             }
             _ => self.stored(),
         };
@@ -229,24 +280,21 @@ impl<'w, 'r> Writer<'w, 'r> {
         text
     }
 
-    fn stored(&mut self) -> (String, Alias) {
+    pub(crate) fn stored(&mut self) -> (String, Alias) {
         let table = self.table();
         let written = self.written(&table);
         let only = if self.random.chance(5) { "ONLY " } else { "" };
         if self.random.chance(25) {
-            return (
-                format!("{only}{written}"),
-                Alias { name: table.name, columns: table.columns },
-            );
+            return (format!("{only}{written}"), Alias::of(&table.name, &table));
         }
         let name = self.fresh("x");
-        let mut columns = table.columns;
+        let mut alias = Alias::of(&name, &table);
         if self.random.chance(10) {
             let new = self.fresh("z");
-            columns[0].0.clone_from(&new);
-            return (format!("{only}{written} AS {name} ({new})"), Alias { name, columns });
+            alias.columns[0].0.clone_from(&new);
+            return (format!("{only}{written} AS {name} ({new})"), alias);
         }
-        (format!("{only}{written} {name}"), Alias { name, columns })
+        (format!("{only}{written} {name}"), alias)
     }
 
     fn targets(&mut self, shape: Option<&[Ty]>) -> (String, Columns) {
@@ -269,6 +317,7 @@ impl<'w, 'r> Writer<'w, 'r> {
                 (format!("{}.*", alias.name), alias.columns.clone())
             }
             3 => ("count(*) AS n".to_owned(), vec![("n".to_owned(), Ty::Int)]),
+            5 => self.windowed(),
             4 if !own.is_empty() => {
                 let alias = &own[self.random.below(own.len())];
                 let form = self.random.pick(&[
@@ -305,16 +354,35 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
+    fn windowed(&mut self) -> (String, Columns) {
+        let (key, order) = (self.any(Ty::Text), self.expression(Ty::Int));
+        let value = self.expression(Ty::Int);
+        let call = match self.random.below(4) {
+            0 => "row_number()".to_owned(),
+            1 => format!("lag({value})"),
+            2 => format!("count(*) FILTER (WHERE {})", self.comparison()),
+            _ => format!("max({value})"),
+        };
+        let frame = self.random.pick(&["", "", " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW"]);
+        let text = format!("({call} OVER (PARTITION BY {key} ORDER BY {order}{frame}))::int AS n");
+        (text, vec![("n".to_owned(), Ty::Int)])
+    }
+
     fn grouped(&mut self) -> (String, Columns) {
         let key = self.any(Ty::Text);
         let value = self.any(Ty::Int);
-        let function = self.random.pick(&["sum", "max", "count"]);
+        let function = match self.random.below(4) {
+            0 if self.world.has_bodies => "app.agg",
+            0 | 1 => "sum",
+            2 => "max",
+            _ => "count",
+        };
         let columns = vec![("g".to_owned(), Ty::Text), ("m".to_owned(), Ty::Int)];
         (format!("{key} AS g, {function}({value}) AS m"), columns)
     }
 
     /// A column in scope, mostly of the innermost query.
-    fn column(&mut self, ty: Ty) -> Option<String> {
+    pub(crate) fn column(&mut self, ty: Ty) -> Option<String> {
         let level = if self.random.chance(85) {
             self.scopes.len().checked_sub(1)?
         } else {
@@ -324,21 +392,26 @@ impl<'w, 'r> Writer<'w, 'r> {
         let mut fitting = Vec::new();
         for alias in &scope {
             for (name, _) in alias.columns.iter().filter(|(_, own)| *own == ty) {
-                fitting.push((alias.name.clone(), name.clone()));
+                fitting.push((alias.name.clone(), name.clone(), alias.written));
             }
         }
         if fitting.is_empty() {
             return None;
         }
-        let (alias, name) = fitting[self.random.below(fitting.len())].clone();
-        Some(if self.random.chance(55) { format!("{alias}.{name}") } else { name })
+        let (alias, name, written) = fitting[self.random.below(fitting.len())].clone();
+        let with_alias = match written {
+            Written::Either => self.random.chance(55),
+            Written::Qualified => true,
+            Written::Bare => false,
+        };
+        Some(if with_alias { format!("{alias}.{name}") } else { name })
     }
 
-    fn any(&mut self, ty: Ty) -> String {
+    pub(crate) fn any(&mut self, ty: Ty) -> String {
         self.column(ty).unwrap_or_else(|| Self::constant(ty).to_owned())
     }
 
-    const fn constant(ty: Ty) -> &'static str {
+    pub(crate) const fn constant(ty: Ty) -> &'static str {
         match ty {
             Ty::Int => "7",
             Ty::Text => "'z'::text",
@@ -346,11 +419,17 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
-    fn expression(&mut self, ty: Ty) -> String {
+    pub(crate) fn expression(&mut self, ty: Ty) -> String {
         if self.random.chance(4)
             && let Some(pair) = self.column(Ty::Pair)
         {
             return if ty == Ty::Int { format!("({pair}).x") } else { format!("({pair}).y") };
+        }
+        if self.world.has_bodies && self.random.chance(14) {
+            let own = if self.random.chance(75) { self.called(ty) } else { self.converted(ty) };
+            if let Some(own) = own {
+                return own;
+            }
         }
         match (ty, self.random.below(20)) {
             (Ty::Int, 0) => format!("({} + {})", self.any(Ty::Int), self.any(Ty::Int)),
@@ -371,19 +450,21 @@ impl<'w, 'r> Writer<'w, 'r> {
         }
     }
 
-    fn comparison(&mut self) -> String {
+    pub(crate) fn comparison(&mut self) -> String {
         match self.random.below(8) {
             0 => format!("{} LIKE 'a%'", self.any(Ty::Text)),
             1 => format!("{} IS NOT NULL", self.any(Ty::Text)),
             2 => format!("{} IN (1, 2)", self.any(Ty::Int)),
             3 => format!("{} BETWEEN 1 AND {}", self.any(Ty::Int), self.any(Ty::Int)),
-            4 => format!("{} <~ {}", self.any(Ty::Int), self.any(Ty::Int)),
-            5 => format!("{} OPERATOR(app.<~) 3", self.any(Ty::Int)),
+            4 if self.random.chance(50) => {
+                format!("{} <~ {}", self.any(Ty::Int), self.any(Ty::Int))
+            }
+            5 if self.random.chance(50) => format!("{} OPERATOR(app.<~) 3", self.any(Ty::Int)),
             _ => format!("{} = {}", self.any(Ty::Int), self.expression(Ty::Int)),
         }
     }
 
-    fn condition(&mut self) -> String {
+    pub(crate) fn condition(&mut self) -> String {
         match self.random.below(10) {
             0 => format!("NOT ({})", self.comparison()),
             1 => format!("{} AND {}", self.comparison(), self.comparison()),
@@ -399,133 +480,5 @@ impl<'w, 'r> Writer<'w, 'r> {
             }
             _ => self.comparison(),
         }
-    }
-
-    fn some_columns(&mut self, table: &Table) -> Columns {
-        let mut some: Columns = table
-            .columns
-            .iter()
-            .filter(|(_, ty)| *ty != Ty::Pair)
-            .filter(|_| self.random.chance(50))
-            .cloned()
-            .collect();
-        if some.is_empty() {
-            some.extend(table.columns.first().cloned());
-        }
-        some
-    }
-
-    fn insert(&mut self) -> String {
-        let table = self.target();
-        let written = self.written(&table);
-        let columns = self.some_columns(&table);
-        let types: Vec<Ty> = columns.iter().map(|(_, ty)| *ty).collect();
-        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-        let mut text = match self.random.below(8) {
-            0 => format!("INSERT INTO {written} DEFAULT VALUES"),
-            1 => {
-                let first: Vec<Ty> = table.columns.iter().map(|(_, ty)| *ty).take(2).collect();
-                let (query, _) = self.select(Some(&first));
-                format!("INSERT INTO {written} {query}")
-            }
-            2 | 3 => {
-                let (query, _) = self.select(Some(&types));
-                format!("INSERT INTO {written} ({}) {query}", names.join(", "))
-            }
-            _ => {
-                let values: Vec<&str> = types.iter().map(|ty| Self::constant(*ty)).collect();
-                format!(
-                    "INSERT INTO {written} ({}) VALUES ({})",
-                    names.join(", "),
-                    values.join(", ")
-                )
-            }
-        };
-        if self.random.chance(25) && table.columns.iter().any(|(name, _)| name == "id") {
-            let (name, ty) = columns[0].clone();
-            let value = if self.random.chance(50) {
-                format!("excluded.{name}")
-            } else {
-                Self::constant(ty).to_owned()
-            };
-            let action = match self.random.below(3) {
-                0 => " ON CONFLICT DO NOTHING".to_owned(),
-                1 => " ON CONFLICT (id) DO NOTHING".to_owned(),
-                _ => format!(" ON CONFLICT (id) DO UPDATE SET {name} = {value}"),
-            };
-            text.push_str(&action);
-        }
-        text.push_str(&self.returning(&table));
-        text
-    }
-
-    fn returning(&mut self, table: &Table) -> String {
-        match self.random.below(8) {
-            0 => " RETURNING *".to_owned(),
-            1 => format!(" RETURNING {}", self.some_columns(table)[0].0),
-            _ => String::new(),
-        }
-    }
-
-    fn update(&mut self) -> String {
-        let table = self.target();
-        let written = self.written(&table);
-        let alias = self.fresh("u");
-        self.scopes.push(vec![Alias { name: alias.clone(), columns: table.columns.clone() }]);
-        let from =
-            if self.random.chance(25) { format!(" FROM {}", self.item()) } else { String::new() };
-        let mut sets = Vec::new();
-        for (name, ty) in self.some_columns(&table) {
-            let value = if self.random.chance(60) {
-                Self::constant(ty).to_owned()
-            } else {
-                self.expression(ty)
-            };
-            sets.push(format!("{name} = {value}"));
-        }
-        let condition = if self.random.chance(75) {
-            format!(" WHERE {}", self.condition())
-        } else {
-            String::new()
-        };
-        self.scopes.pop();
-        let returning = if from.is_empty() { self.returning(&table) } else { String::new() };
-        format!("UPDATE {written} AS {alias} SET {}{from}{condition}{returning}", sets.join(", "))
-    }
-
-    fn delete(&mut self) -> String {
-        let table = self.target();
-        let written = self.written(&table);
-        let alias = self.fresh("d");
-        self.scopes.push(vec![Alias { name: alias.clone(), columns: table.columns.clone() }]);
-        let using =
-            if self.random.chance(25) { format!(" USING {}", self.item()) } else { String::new() };
-        let condition = if self.random.chance(80) {
-            format!(" WHERE {}", self.condition())
-        } else {
-            String::new()
-        };
-        self.scopes.pop();
-        let returning = if using.is_empty() { self.returning(&table) } else { String::new() };
-        format!("DELETE FROM {written} AS {alias}{using}{condition}{returning}")
-    }
-
-    fn merge(&mut self) -> String {
-        let table = self.target();
-        let written = self.written(&table);
-        let alias = self.fresh("m");
-        self.scopes.push(vec![Alias { name: alias.clone(), columns: table.columns.clone() }]);
-        let source = self.item();
-        let condition = self.comparison();
-        let (name, ty) = self.some_columns(&table)[0].clone();
-        let value = Self::constant(ty);
-        let action = match self.random.below(4) {
-            0 => "WHEN MATCHED THEN DELETE".to_owned(),
-            1 => format!("WHEN NOT MATCHED THEN INSERT ({name}) VALUES ({value})"),
-            2 => "WHEN MATCHED THEN DO NOTHING".to_owned(),
-            _ => format!("WHEN MATCHED THEN UPDATE SET {name} = {}", self.expression(ty)),
-        };
-        self.scopes.pop();
-        format!("MERGE INTO {written} AS {alias} USING {source} ON {condition} {action}")
     }
 }

@@ -1,8 +1,12 @@
 //! A random schema, random grants on it, and the policy that says the same.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use testkit::Random;
+
+use crate::routines::Routine;
+use crate::tally::spelling;
 
 /// What expressions are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +35,14 @@ pub(crate) struct Table {
     pub(crate) columns: Columns,
     /// Whether rows can be written.
     pub(crate) writable: bool,
+    pub(crate) is_view: bool,
     level: Level,
+}
+
+impl Table {
+    pub(crate) fn place(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +50,12 @@ pub(crate) struct World {
     pub(crate) schema: String,
     pub(crate) policy: String,
     pub(crate) tables: Vec<Table>,
-    pub(crate) functions: Vec<&'static str>,
+    /// Whether its functions do more than compute, and count as their bodies. Then nobody is kept
+    /// from calling them.
+    pub(crate) has_bodies: bool,
+    pub(crate) routines: Vec<Routine>,
+    /// What operators, casts and constraints call.
+    pub(crate) special: Vec<Routine>,
 }
 
 const POOL: &[(&str, Ty)] = &[
@@ -62,11 +78,21 @@ CREATE FUNCTION app.near(l int, r int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN R
 CREATE OPERATOR app.<~ (LEFTARG = int, RIGHTARG = int, FUNCTION = app.near);
 ";
 
-fn word(ty: Ty) -> &'static str {
-    match ty {
-        Ty::Int => "int",
-        Ty::Text => "text",
-        Ty::Pair => "app.pair",
+/// The same without code that is not read.
+const READABLE: &str = "
+CREATE FUNCTION app.f(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n + 1';
+CREATE FUNCTION app.g(n int) RETURNS int LANGUAGE sql AS 'SELECT n';
+CREATE FUNCTION app.h(t text) RETURNS text LANGUAGE sql STABLE RETURN t || 'x'::text;
+CREATE FUNCTION app.listing(n int) RETURNS TABLE (x int, y text) LANGUAGE sql AS 'SELECT n, ''q''::text';
+";
+
+impl Ty {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Int => "int",
+            Self::Text => "text",
+            Self::Pair => "app.pair",
+        }
     }
 }
 
@@ -77,24 +103,60 @@ impl World {
             "CREATE ROLE eve LOGIN; CREATE SCHEMA app; CREATE SCHEMA vault; \
              GRANT USAGE ON SCHEMA app TO eve; CREATE TYPE app.pair AS (x int, y text);\n",
         );
-        world.schema.push_str(FUNCTIONS);
+        world.has_bodies = random.chance(70);
+        world.schema.push_str(if world.has_bodies { READABLE } else { FUNCTIONS });
         world.base_tables(random);
         world.family(random);
+        world.rows();
         for number in 0..4 {
             world.view(number, random);
         }
-        world.grants(random);
+        if world.has_bodies {
+            world.operators_and_casts(random);
+            world.routines(8, random);
+        }
+        world.calling_views(3, random);
+        if world.has_bodies {
+            world.routines(6, random);
+            if random.chance(40) {
+                world.defaults_and_checks(random);
+            }
+        }
         world
     }
 
-    fn add(&mut self, schema: &'static str, name: &str, columns: Columns, writable: bool) {
-        self.tables.push(Table {
-            schema,
-            name: name.to_owned(),
-            columns,
-            writable,
-            level: Level::None,
-        });
+    pub(crate) fn add(
+        &mut self,
+        (schema, name): (&'static str, &str),
+        columns: Columns,
+        (writable, is_view): (bool, bool),
+    ) {
+        let (name, level) = (name.to_owned(), Level::None);
+        self.tables.push(Table { schema, name, columns, writable, is_view, level });
+    }
+
+    /// Rows, so that what may be called is called.
+    fn rows(&mut self) {
+        for table in &self.tables {
+            let (mut names, mut values) = (Vec::new(), Vec::new());
+            for (name, ty) in &table.columns {
+                names.push(name.clone());
+                let base = if table.name == "part_2" { "i + 10" } else { "i" };
+                values.push(match ty {
+                    Ty::Int => base.to_owned(),
+                    Ty::Text => "'z' || i".to_owned(),
+                    Ty::Pair => "ROW(i, 'p')::app.pair".to_owned(),
+                });
+            }
+            if table.name != "part" {
+                let (place, names, values) = (table.place(), names.join(", "), values.join(", "));
+                writeln!(
+                    self.schema,
+                    "INSERT INTO {place} ({names}) SELECT {values} FROM generate_series(1, 3) i;"
+                )
+                .unwrap();
+            }
+        }
     }
 
     fn base_tables(&mut self, random: &mut Random) {
@@ -119,7 +181,7 @@ impl World {
                 columns.push(("p".to_owned(), Ty::Pair));
             }
             let list: Vec<String> =
-                columns.iter().map(|(name, ty)| format!("{name} {}", word(*ty))).collect();
+                columns.iter().map(|(name, ty)| format!("{name} {}", ty.word())).collect();
             let key =
                 if columns.iter().any(|(name, _)| name == "id") { ", UNIQUE (id)" } else { "" };
             writeln!(self.schema, "CREATE TABLE {schema}.{name} ({}{key});", list.join(", "))
@@ -134,7 +196,7 @@ impl World {
                 .unwrap();
                 columns.push(("last".to_owned(), Ty::Text));
             }
-            self.add(schema, name, columns, true);
+            self.add((schema, name), columns, (true, false));
         }
     }
 
@@ -150,20 +212,16 @@ impl World {
             names.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect()
         };
         let whole = columns(&[("id", Ty::Int), ("a", Ty::Int), ("b", Ty::Text)]);
-        self.add("app", "part", whole.clone(), true);
-        self.add("app", "part_1", whole, true);
-        self.add(
-            "app",
-            "part_2",
-            columns(&[("b", Ty::Text), ("id", Ty::Int), ("a", Ty::Int)]),
-            true,
-        );
+        self.add(("app", "part"), whole.clone(), (true, false));
+        self.add(("app", "part_1"), whole, (true, false));
+        let other = columns(&[("b", Ty::Text), ("id", Ty::Int), ("a", Ty::Int)]);
+        self.add(("app", "part_2"), other, (true, false));
         if random.chance(50) {
             self.schema.push_str("CREATE TABLE app.kid (extra int) INHERITS (app.t1);\n");
             let parent = self.tables.iter().find(|table| table.name == "t1").unwrap();
             let mut own = parent.columns.clone();
             own.push(("extra".to_owned(), Ty::Int));
-            self.add("app", "kid", own, true);
+            self.add(("app", "kid"), own, (true, false));
         }
     }
 
@@ -198,33 +256,96 @@ impl World {
             list.join(", ")
         )
         .unwrap();
-        self.add("app", &format!("v{number}"), columns, writable);
+        self.add(("app", &format!("v{number}")), columns, (writable, true));
     }
 
-    fn grants(&mut self, random: &mut Random) {
-        let (mut tables, mut columns) = (String::new(), String::new());
-        for table in &mut self.tables {
-            let place = format!("{}.{}", table.schema, table.name);
-            table.level = match random.below(10) {
-                0..=1 => Level::None,
-                2..=5 => Level::All,
-                _ => Level::Some(
-                    table
-                        .columns
-                        .iter()
-                        .filter(|_| random.chance(65))
-                        .map(|(n, _)| n.clone())
-                        .collect(),
-                ),
-            };
-            if table.schema == "vault" {
-                table.level = Level::None;
+    /// Asks which functions and relations exist, one line each.
+    pub(crate) fn question(&self) -> String {
+        let functions = self.routines.iter().chain(&self.special);
+        let functions = functions.map(Routine::question);
+        let tables =
+            self.tables.iter().map(|table| format!("to_regclass('{}') IS NOT NULL", table.place()));
+        let all: Vec<String> = functions.chain(tables).map(|one| format!("SELECT {one}")).collect();
+        all.join(" UNION ALL ")
+    }
+
+    /// Forgets what the answer says does not exist.
+    pub(crate) fn keep(&mut self, answer: &str) {
+        let mut lines = answer.lines();
+        let mut exists = || lines.next() == Some("t");
+        self.routines.retain(|_| exists());
+        self.special.retain(|_| exists());
+        self.tables.retain(|_| exists());
+        assert!(self.tables.len() >= 12, "{answer}");
+    }
+
+    /// Functions that call one of these, or may by way of others and of views.
+    pub(crate) fn reaching(&self, refused: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut reaching = refused.clone();
+        let made = self.schema.lines().filter_map(|line| {
+            let (_, made) =
+                line.split_once("CREATE VIEW ").or_else(|| line.split_once("CREATE FUNCTION "))?;
+            let place = made.split([' ', '(']).next()?;
+            Some((place.rsplit('.').next()?.to_owned(), made.to_owned()))
+        });
+        let all: Vec<(String, String)> = made.collect();
+        loop {
+            let before = reaching.len();
+            for (name, definition) in &all {
+                let body = definition.split_once([' ', '(']).map_or("", |(_, rest)| rest);
+                let calls = |other: &String| {
+                    body.contains(&spelling(other))
+                        || body.split(|c: char| !c.is_alphanumeric()).any(|word| word == other)
+                };
+                if reaching.iter().any(calls) {
+                    reaching.insert(name.clone());
+                }
             }
+            if reaching.len() == before {
+                return reaching;
+            }
+        }
+    }
+
+    /// The definitions of what a text names, and of what they name.
+    pub(crate) fn told(&self, text: &str) -> String {
+        let mut told = String::new();
+        let mut named = text.to_owned();
+        for _ in 0..3 {
+            for line in self.schema.lines().filter(|line| line.contains("CREATE ")) {
+                let words = |text: &str| -> Vec<String> {
+                    let split = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+                    split.map(str::to_owned).collect()
+                };
+                let after =
+                    line.split_once("CREATE ").map(|(_, rest)| words(rest)).unwrap_or_default();
+                let name = after
+                    .iter()
+                    .skip(1)
+                    .find(|word| !["app", "public", "vault"].contains(&word.as_str()));
+                let is_named = name.is_some_and(|name| words(&named).contains(name));
+                if is_named && !told.contains(line) {
+                    told.push_str("        ");
+                    told.push_str(line);
+                    told.push('\n');
+                }
+            }
+            named.push_str(&told);
+        }
+        told + "        " + &self.policy.replace('\n', " ")
+    }
+
+    /// Grants, once it is known what exists; the policy that says the same.
+    pub(crate) fn grants(&mut self, random: &mut Random) -> String {
+        let (mut sql, mut tables, mut columns) = (String::new(), String::new(), String::new());
+        for table in &mut self.tables {
+            let place = table.place();
+            table.level = level(table, random);
             match &table.level {
                 Level::Some(some) if !some.is_empty() => {
                     let list = some.join(", ");
                     writeln!(
-                        self.schema,
+                        sql,
                         "GRANT SELECT ({list}), INSERT ({list}), UPDATE ({list}) ON {place} TO eve; \
                          GRANT DELETE ON {place} TO eve;"
                     )
@@ -234,34 +355,52 @@ impl World {
                 }
                 Level::Some(_) | Level::None => {}
                 Level::All => {
-                    writeln!(self.schema, "GRANT ALL ON {place} TO eve;").unwrap();
+                    writeln!(sql, "GRANT ALL ON {place} TO eve;").unwrap();
                     writeln!(tables, "          - {place}").unwrap();
                 }
             }
         }
-        let (mut denied, mut granted) = (Vec::new(), Vec::new());
-        for (name, arguments) in
-            [("f", "int"), ("g", "int"), ("h", "text"), ("listing", "int"), ("near", "int, int")]
-        {
-            self.functions.push(name);
-            if random.chance(35) {
-                writeln!(
-                    self.schema,
-                    "REVOKE EXECUTE ON FUNCTION app.{name}({arguments}) FROM PUBLIC;"
-                )
-                .unwrap();
-                denied.push(format!("app.{name}"));
-            } else {
-                granted.push(format!("app.{name}"));
-            }
-        }
-        let tables = if tables.is_empty() { " []\n".to_owned() } else { format!("\n{tables}") };
+        let functions = if self.has_bodies { String::new() } else { revoked(&mut sql, random) };
         let columns =
             if columns.is_empty() { String::new() } else { format!("    columns:\n{columns}") };
         self.policy = format!(
-            "version: \"2\"\nagents:\n  eve:\n    profile: permissive\n    missions:\n      m:\n        tables:{tables}{columns}    functions:\n      allow: [\"pg_catalog.*\", {}]\n      deny: [{}]\n",
-            granted.join(", "),
-            denied.join(", ")
+            "version: \"2\"\nagents:\n  eve:\n    profile: permissive\n    missions:\n      m:\n        tables:\n          - pg_temp.*\n{tables}{columns}{functions}"
         );
+        sql
     }
+}
+
+fn level(table: &Table, random: &mut Random) -> Level {
+    if table.schema == "vault" {
+        return Level::None;
+    }
+    match random.below(20) {
+        0 | 1 => Level::None,
+        2..=14 => Level::All,
+        _ => {
+            let some = table.columns.iter().filter(|_| random.chance(75));
+            Level::Some(some.map(|(name, _)| name.clone()).collect())
+        }
+    }
+}
+
+/// Takes some functions away; the list that says the same.
+fn revoked(sql: &mut String, random: &mut Random) -> String {
+    let (mut denied, mut granted) = (Vec::new(), Vec::new());
+    for (name, arguments) in
+        [("f", "int"), ("g", "int"), ("h", "text"), ("listing", "int"), ("near", "int, int")]
+    {
+        if random.chance(35) {
+            writeln!(sql, "REVOKE EXECUTE ON FUNCTION app.{name}({arguments}) FROM PUBLIC;")
+                .unwrap();
+            denied.push(format!("app.{name}"));
+        } else {
+            granted.push(format!("app.{name}"));
+        }
+    }
+    format!(
+        "    functions:\n      allow: [\"pg_catalog.*\", {}]\n      deny: [{}]\n",
+        granted.join(", "),
+        denied.join(", ")
+    )
 }
