@@ -23,8 +23,8 @@ fn run(dir: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let key_file: PathBuf = dir.join("key");
     let principal = Principal::asserted("agent:cursor-ai:mission:summarize-feedback");
     let relation = RelationName {
-        schemas: Schemas::Paths(vec![vec!["public".to_owned()]]),
-        name: "feedback".to_owned(),
+        schemas: Schemas::Paths([vec!["public".to_owned()]].into()),
+        name: "feedback".into(),
     };
     let mut facts = SqlFacts::of(Operation::Select);
     facts.relations = Fact::Known(vec![RelationUse { relation, access: Access::Read }]);

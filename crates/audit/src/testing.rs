@@ -107,7 +107,7 @@ pub(crate) const DENIED: &[ReasonView<'static>] = &[ReasonView {
 impl Sample {
     pub(crate) fn new(table: &str) -> Self {
         let relation =
-            RelationName { schemas: Schemas::Named("public".to_owned()), name: table.to_owned() };
+            RelationName { schemas: Schemas::Named("public".into()), name: table.into() };
         let mut facts = SqlFacts::of(Operation::Select);
         facts.relations = Fact::Known(vec![RelationUse { relation, access: Access::Read }]);
         facts.functions = Fact::Known(vec![FunctionUse { schema: None, name: "lower".to_owned() }]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Category, FunctionUse, Operation, Reference, RelationUse, Schemas, Shape, TenantUse,
+    Category, FunctionUse, Name, Operation, Reference, RelationUse, Schemas, Shape, TenantUse,
     TransactionStep,
 };
 
@@ -166,12 +166,12 @@ pub enum ColumnRole {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ColumnUse {
     /// The relation's schema.
-    pub schema: String,
+    pub schema: Name,
     /// The relation.
-    pub relation: String,
+    pub relation: Name,
     /// The column; `None` where only rows as such are used (`count(*)`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub column: Option<String>,
+    pub column: Option<Name>,
     /// What for.
     pub role: ColumnRole,
     /// Not named by the statement: behind a view, a child or a parent of what it names.
@@ -195,9 +195,9 @@ pub enum Volatility {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallUse {
     /// The function's schema.
-    pub schema: String,
+    pub schema: Name,
     /// The function.
-    pub name: String,
+    pub name: Name,
     /// The statement does not call it: a view that it reads does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reached: bool,
@@ -408,7 +408,7 @@ impl SqlFacts {
     /// whose body is not known to define nothing.
     pub fn runs_volatile_code(&self) -> bool {
         let volatile = |call: &CallUse| {
-            let of_it = |body: &&Body| body.schema == call.schema && body.name == call.name;
+            let of_it = |body: &&Body| *body.schema == *call.schema && *body.name == *call.name;
             let mut bodies = self.bodies.iter().filter(of_it).peekable();
             // What a trigger does is its table's: that it defines nothing is believed.
             let harmless = |body: &Body| {

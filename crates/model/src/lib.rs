@@ -6,6 +6,7 @@
 
 mod action;
 mod facts;
+mod name;
 mod principal;
 mod request;
 mod resource;
@@ -17,6 +18,7 @@ pub use facts::{
     Body, CallUse, ColumnRole, ColumnUse, Fact, ServerAccess, SettingChange, SettingUse,
     SettingValue, SqlFacts, Unfiltered, Unknown, Volatility,
 };
+pub use name::Name;
 pub use principal::{Identity, Principal, Proof};
 pub use request::{Door, Request, SERVER_MAJORS, Stage};
 pub use resource::{Access, FunctionUse, RelationName, RelationUse, Schemas};

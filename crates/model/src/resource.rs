@@ -1,8 +1,11 @@
 //! Nouns: relations and functions, named as PostgreSQL's lexer folds them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Name;
 
 /// Where a relation name may live.
 ///
@@ -12,9 +15,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Schemas {
     /// The statement says, or PostgreSQL's rules leave no choice (`pg_catalog`).
-    Named(String),
-    /// Unqualified: any schema of any of these possible search paths.
-    Paths(Vec<Vec<String>>),
+    Named(Name),
+    /// Unqualified: any schema of any of these possible search paths, which the names of a statement share.
+    Paths(Arc<[Vec<String>]>),
     /// The search path could not be tracked.
     Unknown,
 }
@@ -25,7 +28,7 @@ pub struct RelationName {
     /// Where it may live.
     pub schemas: Schemas,
     /// The name, folded as PostgreSQL folds it (at most 63 bytes).
-    pub name: String,
+    pub name: Name,
 }
 
 impl fmt::Display for RelationName {

@@ -307,7 +307,7 @@ mod tests {
 
     fn reference() -> Reference {
         Reference {
-            relation: RelationName { schemas: Schemas::Unknown, name: "t".to_owned() },
+            relation: RelationName { schemas: Schemas::Unknown, name: "t".into() },
             access: Access::Read,
             rows: Rows::Present,
             without_where: false,

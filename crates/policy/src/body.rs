@@ -73,8 +73,8 @@ fn one(
 /// Whether the policy allows a function by its name.
 fn is_named(policy: &Policy, agent: &Agent, body: &Body) -> bool {
     let call = CallUse {
-        schema: body.schema.clone(),
-        name: body.name.clone(),
+        schema: body.schema.as_str().into(),
+        name: body.name.as_str().into(),
         reached: false,
         volatility: Volatility::Volatile,
     };

@@ -61,7 +61,10 @@ impl CallableSet {
 
     fn holds(&self, call: &CallUse) -> bool {
         let built_in = call.schema == "pg_catalog";
-        let written = FunctionUse { schema: Some(call.schema.clone()), name: call.name.clone() };
+        let written = FunctionUse {
+            schema: Some(call.schema.as_str().to_owned()),
+            name: call.name.as_str().to_owned(),
+        };
         (built_in && self.declared.contains(&call.volatility)) || self.named.holds(&written)
     }
 }
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     fn call(schema: &str, name: &str, volatility: Volatility) -> CallUse {
-        CallUse { schema: schema.to_owned(), name: name.to_owned(), reached: false, volatility }
+        CallUse { schema: schema.into(), name: name.into(), reached: false, volatility }
     }
 
     fn list(entries: &[&str]) -> Vec<CallablePattern> {

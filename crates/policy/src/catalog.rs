@@ -66,9 +66,9 @@ mod tests {
     use model::RelationName;
 
     fn read(schema: &str, name: &str, access: Access) -> bool {
-        let schemas = Schemas::Named(schema.to_owned());
+        let schemas = Schemas::Named(schema.into());
         is_driver_read(&RelationUse {
-            relation: RelationName { schemas, name: name.to_owned() },
+            relation: RelationName { schemas, name: name.into() },
             access,
         })
     }

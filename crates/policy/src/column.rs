@@ -181,7 +181,7 @@ pub(crate) fn judge(agent: &Agent, facts: &SqlFacts, reasons: &mut Reasons) {
 /// Uses of columns of one relation.
 fn columns_of_one(agent: &Agent, all: &[ColumnUse], facts: &SqlFacts, reasons: &mut Reasons) {
     let Some(first) = all.first() else { return };
-    let relation = named(&first.schema, &first.relation);
+    let relation = named(first.schema.clone(), first.relation.clone());
     for rule in agent.columns.iter().filter(|rule| rule.is_about(&relation)) {
         for used in all.iter().filter(|used| !rule.permits(used)) {
             let reason = Reason::of(ReasonCode::ColumnNotAllowed);
@@ -219,9 +219,9 @@ mod tests {
 
     fn used(column: Option<&str>, role: ColumnRole, reached: bool) -> ColumnUse {
         ColumnUse {
-            schema: "public".to_owned(),
-            relation: "users".to_owned(),
-            column: column.map(str::to_owned),
+            schema: "public".into(),
+            relation: "users".into(),
+            column: column.map(Into::into),
             role,
             reached,
         }

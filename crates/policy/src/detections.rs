@@ -193,7 +193,7 @@ impl Detections {
             Fact::Known(columns) => {
                 for used in columns.iter().filter(|used| used.role != ColumnRole::Write) {
                     let Some(name) = used.column.as_deref() else { continue };
-                    let relation = named(&used.schema, &used.relation);
+                    let relation = named(used.schema.as_str(), used.relation.as_str());
                     if self.is_personal(name) && lacks(&relation) {
                         found.entry(relation.to_string()).or_default().insert(name);
                     }

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Fact, FunctionUse, Operation, Principal, RelationName, RelationUse, Request, Schemas, SqlFacts,
-    Stage, TransactionStep, Unknown,
+    Fact, FunctionUse, Name, Operation, Principal, RelationName, RelationUse, Request, Schemas,
+    SqlFacts, Stage, TransactionStep, Unknown,
 };
 
 use crate::agent::Agent;
@@ -310,8 +310,8 @@ pub(crate) fn forbidden(
 }
 
 /// A relation whose schema is certain.
-pub(crate) fn named(schema: &str, relation: &str) -> RelationName {
-    RelationName { schemas: Schemas::Named(schema.to_owned()), name: relation.to_owned() }
+pub(crate) fn named(schema: impl Into<Name>, relation: impl Into<Name>) -> RelationName {
+    RelationName { schemas: Schemas::Named(schema.into()), name: relation.into() }
 }
 
 /// Suspicious constructions, risk: where the policy has the key.

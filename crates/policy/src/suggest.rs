@@ -64,8 +64,7 @@ fn tables(agent: &Agent, request: &Request<'_>, reason: &Reason) -> Option<Strin
 /// The columns that are listed; nothing if they are listed only by what is denied.
 fn columns(agent: &Agent, reason: &Reason) -> Option<String> {
     let (schema, name) = reason.table()?.split_once('.')?;
-    let relation =
-        RelationName { schemas: Schemas::Named(schema.to_owned()), name: name.to_owned() };
+    let relation = RelationName { schemas: Schemas::Named(schema.into()), name: name.into() };
     let mut rules = agent.columns.iter().filter(|rule| rule.is_about(&relation));
     let allowed = rules.find_map(ColumnRule::allowed)?;
     Some(format!("use only these columns of {schema}.{name}: {}", list(allowed)))

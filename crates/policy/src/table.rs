@@ -293,19 +293,19 @@ mod tests {
     }
 
     fn named(schema: &str, name: &str) -> RelationName {
-        RelationName { schemas: Schemas::Named(schema.to_owned()), name: name.to_owned() }
+        RelationName { schemas: Schemas::Named(schema.into()), name: name.into() }
     }
 
     fn on(paths: &[&[&str]], name: &str) -> RelationName {
         let owned = |path: &&[&str]| path.iter().map(|schema| (*schema).to_owned()).collect();
         RelationName {
             schemas: Schemas::Paths(paths.iter().map(owned).collect()),
-            name: name.to_owned(),
+            name: name.into(),
         }
     }
 
     fn unknown(name: &str) -> RelationName {
-        RelationName { schemas: Schemas::Unknown, name: name.to_owned() }
+        RelationName { schemas: Schemas::Unknown, name: name.into() }
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn resolved(tenancy: &Tenancy, uses: &[TenantUse], request: &Request<'_>, reason
     let (facts, principal) = (request.facts, request.principal);
     let role = principal.on_behalf_of.as_deref();
     let scoped = uses.iter().filter_map(|used| {
-        let relation = named(&used.schema, &used.relation);
+        let relation = named(used.schema.as_str(), used.relation.as_str());
         (!tenancy.global.lists(&relation, role)).then_some((used, relation))
     });
     let mut scoped = scoped.peekable();
@@ -187,7 +187,7 @@ impl<'p> Constrain<'p> {
 
     /// Whether a use of a table is bound already, or needs not be.
     pub fn holds(&self, used: &TenantUse) -> bool {
-        let relation = named(&used.schema, &used.relation);
+        let relation = named(used.schema.as_str(), used.relation.as_str());
         self.tenancy.global.lists(&relation, self.role.as_deref())
             || is_bound(self.tenancy, used, &self.tenant, self.stage)
     }
@@ -256,7 +256,7 @@ fn scopes(tenancy: &Tenancy, request: &Request<'_>, reasons: &mut Reasons) {
     match &facts.columns {
         Fact::Known(columns) => {
             for used in columns.iter().filter(|used| used.reached) {
-                check(&named(&used.schema, &used.relation), reasons);
+                check(&named(used.schema.as_str(), used.relation.as_str()), reasons);
             }
         }
         // Without a catalog a table is its name, as the reference says.

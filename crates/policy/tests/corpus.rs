@@ -30,8 +30,9 @@ fn reads(case: &Value) -> SqlFacts {
         path if path.is_empty() => vec!["public".to_owned()],
         path => path,
     };
-    let schemas = schema.map_or(Schemas::Paths(vec![path]), Schemas::Named);
-    let relation = RelationName { schemas, name };
+    let schemas =
+        schema.map_or_else(|| Schemas::Paths([path].into()), |name| Schemas::Named(name.into()));
+    let relation = RelationName { schemas, name: name.into() };
     let used = RelationUse { relation, access: Access::Read };
     SqlFacts { relations: Fact::Known(vec![used]), ..SqlFacts::of(Operation::Select) }
 }

@@ -37,7 +37,7 @@ mod tests {
 
     fn select(mut shape: Shape) -> SqlFacts {
         let relation =
-            RelationName { schemas: Schemas::Named("public".to_owned()), name: "users".to_owned() };
+            RelationName { schemas: Schemas::Named("public".into()), name: "users".into() };
         shape.references = vec![Reference {
             relation: relation.clone(),
             access: Access::Read,

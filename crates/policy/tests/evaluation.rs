@@ -35,10 +35,10 @@ fn reads(operation: Operation, tables: &[&str]) -> SqlFacts {
 /// One use of a table.
 fn table(name: &str, access: Access) -> RelationUse {
     let (schemas, name) = match name.split_once('.') {
-        Some((schema, name)) => (Schemas::Named(schema.to_owned()), name),
-        None => (Schemas::Paths(vec![vec!["app".to_owned(), "public".to_owned()]]), name),
+        Some((schema, name)) => (Schemas::Named(schema.into()), name),
+        None => (Schemas::Paths([vec!["app".to_owned(), "public".to_owned()]].into()), name),
     };
-    RelationUse { relation: RelationName { schemas, name: name.to_owned() }, access }
+    RelationUse { relation: RelationName { schemas, name: name.into() }, access }
 }
 
 /// A SELECT that calls a function.

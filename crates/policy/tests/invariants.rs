@@ -67,8 +67,8 @@ fn fact<T: std::fmt::Debug + Clone + 'static>(
 fn schemas() -> impl Strategy<Value = Schemas> {
     let name = || select(SCHEMAS).prop_map(str::to_owned);
     prop_oneof![
-        name().prop_map(Schemas::Named),
-        vec(vec(name(), 0..3), 0..3).prop_map(Schemas::Paths),
+        select(SCHEMAS).prop_map(|name| Schemas::Named(name.into())),
+        vec(vec(name(), 0..3), 0..3).prop_map(|paths| Schemas::Paths(paths.into())),
         Just(Schemas::Unknown),
     ]
 }
@@ -76,7 +76,7 @@ fn schemas() -> impl Strategy<Value = Schemas> {
 fn relation() -> impl Strategy<Value = RelationUse> {
     let access = select(&[Access::Read, Access::Write, Access::Define][..]);
     (schemas(), select(TABLES), access).prop_map(|(schemas, name, access)| RelationUse {
-        relation: RelationName { schemas, name: name.to_owned() },
+        relation: RelationName { schemas, name: name.into() },
         access,
     })
 }
@@ -203,9 +203,9 @@ fn column() -> impl Strategy<Value = ColumnUse> {
     let column = option::weighted(0.8, select(&["id", "ssn", "name"][..]));
     (select(SCHEMAS), select(TABLES), column, role, any::<bool>()).prop_map(
         |(schema, relation, column, role, reached)| ColumnUse {
-            schema: schema.to_owned(),
-            relation: relation.to_owned(),
-            column: column.map(str::to_owned),
+            schema: schema.into(),
+            relation: relation.into(),
+            column: column.map(Into::into),
             role,
             reached,
         },
@@ -216,8 +216,8 @@ fn call() -> impl Strategy<Value = CallUse> {
     let volatility = select(&[Volatility::Immutable, Volatility::Stable, Volatility::Volatile][..]);
     (select(&["pg_catalog", "app"][..]), select(&["lower", "count", "now"][..]), volatility)
         .prop_map(|(schema, name, volatility)| CallUse {
-            schema: schema.to_owned(),
-            name: name.to_owned(),
+            schema: schema.into(),
+            name: name.into(),
             reached: false,
             volatility,
         })

@@ -15,7 +15,7 @@ const TENANCY: &str = "agents: {a: {tenant: t}}\ntenancy: {tenant_global_tables:
                        setting: app.tenant, table_required_scope: {cards: 'cards:read'}}";
 
 fn relation(name: &str) -> RelationName {
-    RelationName { schemas: Schemas::Paths(vec![vec!["public".to_owned()]]), name: name.to_owned() }
+    RelationName { schemas: Schemas::Paths([vec!["public".to_owned()]].into()), name: name.into() }
 }
 
 fn reference(name: &str) -> Reference {

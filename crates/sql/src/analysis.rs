@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use model::{Operation, SettingChange, SqlFacts, Unknown};
 
+use crate::canonical::{Kept, Marks};
 use crate::catalog::Catalog;
 use crate::context::{BareNames, Context, Encoding, Known, SearchPaths};
 use crate::findings::Findings;
+use crate::resolve::SharedPaths;
 use crate::timeline::{Extent, Step, Timeline};
-use crate::walk::{self, Environment};
+use crate::walk::{self, Environment, Places};
 use crate::{canonical, limits, mistake, ops, parse, resolved as catalogued, shape};
 
 /// A submission taken apart. Never without a statement.
@@ -288,13 +290,21 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
             return Analysis::unknown(text.len(), Unknown::TooComplex);
         }
         let root = raw.stmt();
-        let mut found = walk::statement(root, Environment::new(paths.context(), &nodes_left));
-        let places = std::mem::take(&mut found.places);
+        let shared = SharedPaths::new();
+        let environment = Environment::new(paths.context(), &shared, &nodes_left);
+        let (found, places) = walk::whole(root, environment);
         let range = range(raw.stmt_location, raw.stmt_len, text.len());
         let left = (&nodes_left, &steps_left);
-        let mut statement = resolved(root, found, &names, &paths.context(), left);
-        let form =
-            canonical_form((text, range.clone()), (root, places), &statement, &paths.context());
+        let mut marks = canonical::is_about_rows(root).then(|| Marks::new(context.tenant_column));
+        let known = (&paths.context(), &shared, &mut marks);
+        let mut statement = resolved(root, found, &names, known, left);
+        let form = canonical_form(
+            (text, range.clone()),
+            (root, places),
+            &statement,
+            (&paths.context(), &shared),
+            marks,
+        );
         Arc::make_mut(&mut statement.facts).digest = form.as_deref().map(canonical::digest);
         statement.form = form;
         if let Some(step) =
@@ -327,17 +337,18 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
 /// The canonical form of a statement.
 fn canonical_form(
     (text, range): (&str, Range<usize>),
-    (root, places): (parse::Node<'_>, Vec<(i32, model::RelationName)>),
+    (root, places): (parse::Node<'_>, Places<'_>),
     statement: &Statement,
-    context: &Context<'_>,
+    (context, shared): (&Context<'_>, &SharedPaths),
+    marks: Option<Marks<'_>>,
 ) -> Option<String> {
-    let mut by_place = canonical::Places::new();
-    for (place, mut relation) in places {
-        catalogued::pin_name(&mut relation, context);
-        by_place.insert(usize::try_from(place).ok()?, relation);
-    }
-    let tenant = context.tenant_column;
-    canonical::form((text, range), root, &statement.facts, (&by_place, tenant))
+    let by_place = |(place, name)| Some((usize::try_from(place).ok()?, name));
+    let mut places: Vec<(usize, &str)> = places.into_iter().map(by_place).collect::<Option<_>>()?;
+    places.sort_by_key(|(place, _)| *place);
+    let resolve = |name: &str| catalogued::place(name, context, shared);
+    let names = canonical::Names::new(&places, &resolve);
+    let kept = marks.map_or(Kept::Unknown(context.tenant_column), Kept::Known);
+    canonical::form((text, range), root, &statement.facts, (names, kept))
 }
 
 /// Turns findings into a statement; names that earlier statements made are looked up here.
@@ -345,7 +356,7 @@ fn resolved(
     root: parse::Node<'_>,
     mut found: Findings,
     names: &HashMap<NameRef, Arc<SqlFacts>>,
-    context: &Context<'_>,
+    (context, shared, marks): (&Context<'_>, &SharedPaths, &mut Option<Marks<'_>>),
     (nodes_left, steps_left): (&Cell<usize>, &Cell<usize>),
 ) -> Statement {
     let mut references = std::mem::take(&mut found.references);
@@ -355,7 +366,7 @@ fn resolved(
     let operation = ops::operation(root).unwrap_or(Operation::Unknown);
     let mut facts = found.into_facts(operation, ops::transaction_step(root));
     let hidden = shape::Hidden { texts: &texts, named: &named };
-    facts.shape = shape::of(&facts, root, hidden, context, nodes_left);
+    facts.shape = shape::of(&facts, root, hidden, (context, shared), (nodes_left, marks));
     let left = if matches!(context.catalog, Known::BuiltIn(_)) { steps_left } else { nodes_left };
     catalogued::complete(&mut facts, root, &texts, context, left);
     hand_on(&mut effects, &facts);
@@ -399,14 +410,15 @@ struct Ahead<'c> {
     changed: bool,
     /// An earlier statement may have changed what exists.
     stale: bool,
-    timeline: Timeline,
+    /// `None` is that of a new session.
+    timeline: Option<Timeline>,
     /// With the session's own relations.
     seen: Option<Catalog>,
 }
 
 impl<'c> Ahead<'c> {
     fn new(given: Context<'c>) -> Self {
-        let timeline = given.timeline.cloned().unwrap_or_default();
+        let timeline = given.timeline.cloned();
         let mut ahead =
             Self { given, possible: None, changed: false, stale: false, timeline, seen: None };
         ahead.look();
@@ -415,14 +427,17 @@ impl<'c> Ahead<'c> {
 
     fn look(&mut self) {
         self.seen = match self.given.catalog {
-            Known::Catalog(catalog) => Some(catalog.seen_by(self.given.role, &self.timeline)),
+            Known::Catalog(catalog) => match &self.timeline {
+                Some(timeline) => Some(catalog.seen_by(self.given.role, timeline)),
+                None => Some(catalog.seen_by_new(self.given.role)),
+            },
             Known::Nothing | Known::BuiltIn(_) | Known::Stale => None,
         };
     }
 
     /// Follows what a statement does to the session's own relations.
     fn take(&mut self, step: &Step) {
-        self.timeline.take(step);
+        self.timeline.get_or_insert_default().take(step);
         self.stale |= match step {
             Step::Anything => true,
             Step::Made { extent, .. } => *extent == Extent::Unfollowed,

@@ -74,8 +74,6 @@ pub(crate) struct Findings {
     pub(crate) texts: Vec<String>,
     /// Relations that it names in a text.
     pub(crate) named: Vec<RelationName>,
-    /// Relations by the place of their names in the text.
-    pub(crate) places: Vec<(i32, RelationName)>,
     /// The statement runs SQL text that one of its arguments holds.
     pub(crate) runs_text: bool,
     /// The statement changes `search_path` while it runs.

@@ -17,6 +17,7 @@ mod children;
 mod context;
 mod cover;
 mod ddl;
+mod few;
 mod findings;
 pub mod limits;
 mod literal;

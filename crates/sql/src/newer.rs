@@ -15,7 +15,7 @@
 //! Invariant: a version that is not known is older than everything.
 
 use crate::parse::{Node, nodes, raw};
-use crate::resolve::strings;
+use crate::resolve::Dotted;
 
 /// What an older server reads in place of a form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +68,13 @@ pub(crate) fn form(node: Node<'_>) -> Option<Newer> {
 
 /// Calls that the grammar writes itself, with `pg_catalog` before the name.
 fn plain(call: &nodes::FuncCall) -> Option<Newer> {
-    match strings(call.funcname()).as_slice() {
-        ["pg_catalog", "json_object"] => Some(Newer::call(16, "json_object")),
-        ["pg_catalog", "system_user"]
-            if call.funcformat == raw::CoercionForm::COERCE_SQL_SYNTAX =>
-        {
+    let names = Dotted::of(call.funcname());
+    if (names.count, names.table) != (2, "pg_catalog") {
+        return None;
+    }
+    match names.name {
+        "json_object" => Some(Newer::call(16, "json_object")),
+        "system_user" if call.funcformat == raw::CoercionForm::COERCE_SQL_SYNTAX => {
             Some(Newer { since: 16, older: Older::Column("system_user") })
         }
         _ => None,

@@ -5,6 +5,7 @@
 use model::{Access, FunctionUse, Unknown};
 
 use crate::analysis::{NameKind, NameRef};
+use crate::children::ROOM;
 use crate::literal;
 use crate::newer::{self, Older};
 use crate::parse::{Node, NodeList, nodes, raw};
@@ -115,13 +116,12 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn column(&mut self, column: &'a nodes::ColumnRef) {
-        let mut fields = column.fields().iter().rev();
-        let last = fields.next().and_then(Node::as_str);
-        let qualifier = fields.next().and_then(Node::as_str);
-        if let (Some(last), Some(qualifier)) = (last, qualifier)
-            && !OUTPUT_COLUMNS.contains(&last)
-        {
-            self.qualified_columns.push((qualifier, last));
+        // What they are called matters where FROM has functions.
+        if column.fields().len() > 1 {
+            if self.qualified_columns.capacity() == 0 {
+                self.qualified_columns.reserve(ROOM);
+            }
+            self.qualified_columns.push(column);
         }
     }
 
@@ -237,6 +237,14 @@ impl<'a> Walk<'a, '_> {
             self.found.functions.add(FunctionUse { schema: None, name: name.to_owned() });
         }
     }
+}
+
+/// A column that may be a function of what qualifies it, with that.
+pub(crate) fn qualified(column: &nodes::ColumnRef) -> Option<(&str, &str)> {
+    let mut fields = column.fields().iter().rev();
+    let last = fields.next().and_then(Node::as_str)?;
+    let qualifier = fields.next().and_then(Node::as_str)?;
+    (!OUTPUT_COLUMNS.contains(&last)).then_some((qualifier, last))
 }
 
 /// `ROWS FROM` items are lists of a call and its column definitions.

@@ -2,6 +2,9 @@
 //!
 //! Invariant: a candidate schema that PostgreSQL could choose is never left out.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use model::{FunctionUse, RelationName, Schemas};
 
 use crate::catalog::builtin::{Presence, presence};
@@ -10,6 +13,9 @@ use crate::options::identifiers;
 use crate::parse::{Node, NodeList, nodes};
 
 const CATALOG: &str = "pg_catalog";
+
+/// The search paths of one context, which its names share.
+pub(crate) type SharedPaths = OnceCell<Arc<[Vec<String>]>>;
 
 /// A name with the schema that is written before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,28 @@ pub(crate) fn each_string(list: &NodeList) -> impl DoubleEndedIterator<Item = &s
     list.iter().filter_map(Node::as_str)
 }
 
+/// A dotted name: its last three parts, of how many.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dotted<'a> {
+    pub(crate) schema: &'a str,
+    pub(crate) table: &'a str,
+    pub(crate) name: &'a str,
+    /// Parts that are names.
+    pub(crate) count: usize,
+}
+
+impl<'a> Dotted<'a> {
+    /// The strings of a list.
+    pub(crate) fn of(list: &'a NodeList) -> Self {
+        each_string(list).fold(Self::default(), |before, name| Self {
+            schema: before.table,
+            table: before.name,
+            name,
+            count: before.count + 1,
+        })
+    }
+}
+
 /// The last string of a list: the name of an operator or a column without what qualifies it.
 pub(crate) fn last_string(list: &NodeList) -> Option<&str> {
     each_string(list).next_back()
@@ -58,28 +86,43 @@ pub(crate) fn last_type_name(name: &nodes::TypeName) -> Option<&str> {
     name.names().iter().rev().find_map(nodes::String::sval)
 }
 
+/// A type's name as it is written.
+pub(crate) fn type_written(name: &nodes::TypeName) -> Option<Qualified<'_>> {
+    let mut parts = name.names().iter().rev().filter_map(nodes::String::sval);
+    let name = parts.next()?;
+    Some(Qualified { schema: parts.next(), name })
+}
+
 /// The names of a type.
 pub(crate) fn type_names(name: &nodes::TypeName) -> Vec<&str> {
     name.names().iter().filter_map(nodes::String::sval).collect()
 }
 
 /// Where a relation that a statement writes may live.
-pub(crate) fn relation(written: Qualified<'_>, context: &Context<'_>) -> RelationName {
+pub(crate) fn relation(
+    written: Qualified<'_>,
+    context: &Context<'_>,
+    shared: &SharedPaths,
+) -> RelationName {
     let schemas = match written.schema {
-        Some(schema) => Schemas::Named(schema.to_owned()),
-        None => unqualified(written.name, context),
+        Some(schema) => Schemas::Named(schema.into()),
+        None => unqualified(written.name, context, shared),
     };
-    RelationName { schemas, name: written.name.to_owned() }
+    RelationName { schemas, name: written.name.into() }
 }
 
 /// The relation that a text names, as `regclass` input reads it; `None` for an OID or bad text.
-pub(crate) fn relation_in_text(text: &str, context: &Context<'_>) -> Option<RelationName> {
+pub(crate) fn relation_in_text(
+    text: &str,
+    context: &Context<'_>,
+    shared: &SharedPaths,
+) -> Option<RelationName> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let parts = identifiers(text, '.')?;
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    Qualified::of(&parts).map(|written| relation(written, context))
+    Qualified::of(&parts).map(|written| relation(written, context, shared))
 }
 
 /// The function that a text names, as `regproc` or `regprocedure` input reads it.
@@ -90,14 +133,17 @@ pub(crate) fn function_in_text(text: &str) -> Option<FunctionUse> {
     Qualified::of(&parts).map(Qualified::function)
 }
 
-fn unqualified(name: &str, context: &Context<'_>) -> Schemas {
+/// Where a relation may live that a statement writes without a schema.
+pub(crate) fn unqualified(name: &str, context: &Context<'_>, shared: &SharedPaths) -> Schemas {
     let presence = presence(name, context.server_major);
     match (context.search_paths, presence) {
         // An unknown path may name another schema before `pg_catalog`.
         (SearchPaths::Unknown, Presence::Always | Presence::Sometimes | Presence::Never) => {
             Schemas::Unknown
         }
-        (SearchPaths::Possible(paths), Presence::Never) => Schemas::Paths(paths.to_vec()),
+        (SearchPaths::Possible(paths), Presence::Never) => {
+            Schemas::Paths(Arc::clone(shared.get_or_init(|| paths.into())))
+        }
         (SearchPaths::Possible(paths), Presence::Sometimes) => {
             Schemas::Paths(paths.iter().map(|path| with_catalog(path)).collect())
         }
@@ -120,9 +166,9 @@ fn catalog_first(paths: &[Vec<String>]) -> Schemas {
         let before = before.filter(|_| listed).cloned();
         before.chain([CATALOG.to_owned()]).collect()
     };
-    let candidates: Vec<Vec<String>> = paths.iter().map(reachable).collect();
+    let candidates: Arc<[Vec<String>]> = paths.iter().map(reachable).collect();
     if candidates.iter().all(|path| path.len() == 1) {
-        Schemas::Named(CATALOG.to_owned())
+        Schemas::Named(CATALOG.into())
     } else {
         Schemas::Paths(candidates)
     }

@@ -27,6 +27,9 @@ const MANY_SIGNS: usize = 100;
 
 /// Whether `text` nests signs very deep, which leaves no trace in the tree.
 pub(crate) fn has_many_signs(text: &str) -> bool {
+    if text.len() <= MANY_SIGNS {
+        return false;
+    }
     let signs = text.bytes().filter(|byte| matches!(byte, b'-' | b'+')).count();
     if signs <= MANY_SIGNS {
         return false;
@@ -105,8 +108,21 @@ const fn starts_name(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-const fn continues_name(byte: u8) -> bool {
-    starts_name(byte) || byte.is_ascii_digit() || byte == b'$'
+/// By byte, whether a name goes on with it.
+static NAMES: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut rest: &mut [bool] = &mut all;
+    let mut byte = 0_u8;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first = starts_name(byte) || byte.is_ascii_digit() || byte == b'$';
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    all
+};
+
+fn continues_name(byte: u8) -> bool {
+    NAMES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// A token, as far as anything here looks at one.
@@ -227,9 +243,9 @@ impl<'t> Scanner<'t> {
     }
 
     fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
-        while self.peek(0).is_some_and(&wanted) {
-            self.at += 1;
-        }
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let count = rest.iter().position(|byte| !wanted(*byte));
+        self.at += count.unwrap_or(rest.len());
     }
 
     /// A name, or a prefix such as `U&`, `B`, `X`, `N`, whose literal has no escapes either.

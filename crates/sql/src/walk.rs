@@ -15,22 +15,31 @@ use crate::children::{ROOM, each_branch};
 use crate::context::{Context, SearchPaths};
 use crate::findings::Findings;
 use crate::parse::{self, Node, nodes};
-use crate::resolve::{self, Qualified};
+use crate::resolve::{self, Qualified, SharedPaths};
 use crate::resolved::is_temporary;
 use crate::scope::{Scope, Scopes};
-use crate::{limits, ops, statements};
+use crate::{limits, ops, parts, statements};
 
 /// What stays the same during one analysis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Environment<'e> {
     pub(crate) context: Context<'e>,
+    shared: &'e SharedPaths,
     nodes_left: &'e Cell<usize>,
     texts_deep: u32,
 }
 
 impl<'e> Environment<'e> {
-    pub(crate) const fn new(context: Context<'e>, nodes_left: &'e Cell<usize>) -> Self {
-        Self { context, nodes_left, texts_deep: 0 }
+    pub(crate) const fn new(
+        context: Context<'e>,
+        shared: &'e SharedPaths,
+        nodes_left: &'e Cell<usize>,
+    ) -> Self {
+        Self { context, shared, nodes_left, texts_deep: 0 }
+    }
+
+    fn relation(&self, written: Qualified<'_>) -> RelationName {
+        resolve::relation(written, &self.context, self.shared)
     }
 
     fn spend(&self) -> bool {
@@ -90,22 +99,32 @@ pub(crate) struct Walk<'a, 'e> {
     pub(crate) found: Findings,
     tasks: Vec<Task<'a>>,
     scopes: Scopes<'a>,
+    places: Places<'a>,
     /// Calls that certainly run, once: the bare targets of a SELECT without FROM.
     pub(crate) certain: Vec<&'a nodes::FuncCall>,
     /// Aliases of functions in FROM, and qualified columns: `f.x` may call `x(f)`.
     pub(crate) row_functions: Vec<&'a str>,
     /// FROM has an expression without an alias, which may be called anything.
     pub(crate) row_function_of_any_name: bool,
-    pub(crate) qualified_columns: Vec<(&'a str, &'a str)>,
+    pub(crate) qualified_columns: Vec<&'a nodes::ColumnRef>,
+}
+
+/// Names of relations that are written without a schema, by their places in the text.
+pub(crate) type Places<'a> = Vec<(i32, &'a str)>;
+
+/// Walks one statement.
+pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Findings {
+    whole(root, environment).0
 }
 
 /// Walks one statement of the submission.
-pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Findings {
+pub(crate) fn whole<'a>(root: Node<'a>, environment: Environment<'_>) -> (Findings, Places<'a>) {
     let mut walk = Walk {
         environment,
         found: Findings::default(),
         tasks: Vec::with_capacity(ROOM / 2),
         scopes: Scopes::default(),
+        places: Vec::new(),
         certain: Vec::new(),
         row_functions: Vec::new(),
         row_function_of_any_name: false,
@@ -115,7 +134,7 @@ pub(crate) fn statement(root: Node<'_>, environment: Environment<'_>) -> Finding
         Task { node: root, depth: 0, scope: Scope::default(), touch: Touch::Read, body: true };
     walk.tasks.push(task);
     walk.run();
-    walk.found
+    (walk.found, walk.places)
 }
 
 /// Walks a text that a statement holds and runs.
@@ -255,8 +274,7 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         if written.schema.is_none() && self.environment.spend_paths() {
-            let relation = resolve::relation(written, &self.environment.context);
-            self.found.places.push((var.location, relation));
+            self.places.push((var.location, written.name));
         }
         match task.touch {
             Touch::Read => self.use_relation(written, Access::Read),
@@ -275,7 +293,7 @@ impl<'a> Walk<'a, '_> {
             self.found.opaque(Unknown::TooComplex);
             return;
         }
-        let relation = resolve::relation(written, &self.environment.context);
+        let relation = self.environment.relation(written);
         self.found.relations.add(RelationUse { relation, access });
     }
 
@@ -285,7 +303,8 @@ impl<'a> Walk<'a, '_> {
             self.found.opaque(Unknown::TooComplex);
             return None;
         }
-        let relation = resolve::relation_in_text(text, &self.environment.context);
+        let Environment { context, shared, .. } = &self.environment;
+        let relation = resolve::relation_in_text(text, context, shared);
         self.found.named.extend(relation.clone());
         relation
     }
@@ -296,7 +315,8 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let functions: HashSet<&str> = self.row_functions.drain(..).collect();
-        for (qualifier, column) in std::mem::take(&mut self.qualified_columns) {
+        for column in std::mem::take(&mut self.qualified_columns) {
+            let Some((qualifier, column)) = parts::qualified(column) else { continue };
             if self.row_function_of_any_name || functions.contains(qualifier) {
                 self.attribute(column);
             }

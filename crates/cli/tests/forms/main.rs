@@ -69,14 +69,14 @@ fn notation(facts: &SqlFacts) -> String {
         BTreeMap::new();
     for used in columns {
         let name = if used.schema == "public" {
-            used.relation.clone()
+            used.relation.to_string()
         } else {
             format!("{}.{}", used.schema, used.relation)
         };
         let columns = by_relation.entry((used.reached, name)).or_default();
         match &used.column {
             Some(column) => {
-                columns.entry(column.clone()).or_default().insert(role(used.role));
+                columns.entry(column.to_string()).or_default().insert(role(used.role));
             }
             None if used.role == ColumnRole::Write => {
                 columns.entry("(rows)".to_owned()).or_default().insert("written");
@@ -179,12 +179,16 @@ fn privileges(facts: &SqlFacts, statement: &str) -> Needed {
         let (written, read): (Vec<&ColumnUse>, Vec<&ColumnUse>) =
             uses.iter().copied().filter(stored).partition(|used| used.role == ColumnRole::Write);
         for used in &read {
-            needed.exact.insert(("SELECT", relation.clone(), used.column.clone()));
+            needed.exact.insert((
+                "SELECT",
+                relation.clone(),
+                used.column.clone().map(String::from),
+            ));
         }
         for (used, verb) in
             written.iter().flat_map(|used| verbs.iter().map(move |verb| (used, *verb)))
         {
-            let privilege = (verb, relation.clone(), used.column.clone());
+            let privilege = (verb, relation.clone(), used.column.clone().map(String::from));
             // Of an INSERT that may UPDATE, which columns get what is not told apart.
             if verbs.len() == 1 {
                 needed.exact.insert(privilege)
@@ -192,7 +196,11 @@ fn privileges(facts: &SqlFacts, statement: &str) -> Needed {
                 needed.loose.insert(privilege)
             };
             if upper.contains("EXCLUDED") {
-                needed.loose.insert(("SELECT", relation.clone(), used.column.clone()));
+                needed.loose.insert((
+                    "SELECT",
+                    relation.clone(),
+                    used.column.clone().map(String::from),
+                ));
             }
         }
         let any = |write: bool| {

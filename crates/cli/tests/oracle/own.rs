@@ -251,11 +251,12 @@ impl Session {
         };
         let own = columns.iter().filter(|used| used.relation == name && !used.reached);
         // A temporary view reads with our own rights, perhaps another relation of its name.
-        let mut schemas: Vec<&String> = own.clone().map(|used| &used.schema).collect();
-        schemas.sort();
-        let schema = schemas.first().copied().cloned().unwrap_or_default();
+        let mut schemas: Vec<&str> = own.clone().map(|used| used.schema.as_str()).collect();
+        schemas.sort_unstable();
+        let schema = schemas.first().copied().unwrap_or_default().to_owned();
         let own = own.filter(|used| used.schema == schema);
-        let mut names: Vec<String> = own.filter_map(|used| used.column.clone()).collect();
+        let mut names: Vec<String> =
+            own.filter_map(|used| used.column.clone()).map(String::from).collect();
         names.sort();
         names.dedup();
         Ok(Some((schema, names)))

@@ -311,7 +311,7 @@ mod tests {
 
     fn relation(sight: &Sight) -> String {
         let facts = sight.proved().unwrap().first();
-        facts.relations.known().unwrap()[0].relation.name.clone()
+        facts.relations.known().unwrap()[0].relation.name.to_string()
     }
 
     /// A text that came before.

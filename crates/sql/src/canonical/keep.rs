@@ -1,7 +1,5 @@
 //! Which constants of a statement bear meaning.
 
-use std::collections::BTreeMap;
-
 use crate::calls;
 use crate::children::{ROOM, each_branch};
 use crate::limits::MAX_NODES;
@@ -9,7 +7,7 @@ use crate::parse::{ConstValue, Node, nodes, present};
 use crate::resolve::{Qualified, last_string, last_type_name};
 
 /// What becomes of a constant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// It stays as it is.
     Keep,
@@ -21,7 +19,7 @@ pub(super) enum Mark {
 const KEYS: &[&str] = &["->", "->>", "#>", "#>>", "#-", "?", "?|", "?&", "@?", "@@"];
 
 /// Whether a statement is about rows: of any other every literal counts (settings, definitions, files, passwords).
-pub(super) fn is_about_rows(root: Node<'_>) -> bool {
+pub(crate) fn is_about_rows(root: Node<'_>) -> bool {
     matches!(
         root,
         Node::SelectStmt(_)
@@ -36,9 +34,84 @@ pub(super) fn is_about_rows(root: Node<'_>) -> bool {
     )
 }
 
-/// The constants of `root` that bear meaning, by place; `None` if there are too many nodes.
-pub(super) fn marks(root: Node<'_>, tenant: Option<&str>) -> Option<BTreeMap<usize, Mark>> {
-    let mut marks = BTreeMap::new();
+/// Constants that bear meaning, by place, gathered along a walk that sees every node above those that it holds, and
+/// later nodes first.
+#[derive(Debug)]
+pub(crate) struct Marks<'t> {
+    /// The tenant's column.
+    tenant: Option<&'t str>,
+    all: Vec<(usize, Mark)>,
+}
+
+impl<'t> Marks<'t> {
+    /// None yet.
+    pub(crate) const fn new(tenant: Option<&'t str>) -> Self {
+        Self { tenant, all: Vec::new() }
+    }
+
+    /// Looks at a node, below which constants bear meaning anyhow if `keep`: whether they do below it.
+    pub(crate) fn visit(&mut self, node: Node<'_>, keep: bool) -> bool {
+        if let Node::A_Const(constant) = node {
+            if keep {
+                self.add(constant, Mark::Keep);
+            }
+            return keep;
+        }
+        if let Node::SelectStmt(select) = node {
+            self.limits(select);
+            self.positions(select);
+            return keep;
+        }
+        keep || keeps(node, self.tenant)
+    }
+
+    /// By place; the last look at one counts.
+    pub(super) fn sorted(mut self) -> Vec<(usize, Mark)> {
+        self.all.reverse();
+        self.all.sort_by_key(|(place, _)| *place);
+        self.all.dedup_by_key(|(place, _)| *place);
+        self.all
+    }
+
+    fn add(&mut self, constant: &nodes::A_Const, mark: Mark) {
+        if let Ok(place) = usize::try_from(constant.location) {
+            self.all.push((place, mark));
+        }
+    }
+
+    /// LIMIT and OFFSET, by their class.
+    fn limits(&mut self, select: &nodes::SelectStmt) {
+        for count in [select.limit_count(), select.limit_offset()] {
+            if let Some(Node::A_Const(constant)) = present(count)
+                && let Some(ConstValue::Integer(rows)) = constant.val()
+            {
+                let class = match rows {
+                    ..=0 => "?rows=0",
+                    1 => "?rows=1",
+                    2..=100 => "?rows<=100",
+                    101..=1_000 => "?rows<=1000",
+                    1_001.. => "?rows>1000",
+                };
+                self.add(constant, Mark::Limit(class));
+            }
+        }
+    }
+
+    /// Numbers that stand for output columns.
+    fn positions(&mut self, select: &nodes::SelectStmt) {
+        let sorted = select.sort_clause().iter().map(|sort| sort.node());
+        let all = sorted.chain(select.group_clause()).chain(select.distinct_clause());
+        for node in all {
+            if let Node::A_Const(constant) = node {
+                self.add(constant, Mark::Keep);
+            }
+        }
+    }
+}
+
+/// The constants of `root` that bear meaning; `None` if there are too many nodes.
+pub(super) fn marks<'t>(root: Node<'_>, tenant: Option<&'t str>) -> Option<Marks<'t>> {
+    let mut marks = Marks::new(tenant);
     let mut stack = Vec::with_capacity(ROOM);
     stack.push((root, false));
     let mut steps = 1_usize;
@@ -46,21 +119,10 @@ pub(super) fn marks(root: Node<'_>, tenant: Option<&str>) -> Option<BTreeMap<usi
         if steps > MAX_NODES {
             return None;
         }
-        if let Node::A_Const(constant) = node {
-            if keep {
-                add(&mut marks, constant, Mark::Keep);
-            }
-            continue;
-        }
-        let below = keep || keeps(node, tenant);
+        let below = marks.visit(node, keep);
         let before = stack.len();
         let names = each_branch(node, &mut |child| stack.push((child, below)));
         steps += names + stack.len() - before;
-        // The second look marks over the first.
-        if let Node::SelectStmt(select) = node {
-            limits(select, &mut marks);
-            positions(select, &mut marks);
-        }
     }
     (steps <= MAX_NODES).then_some(marks)
 }
@@ -86,40 +148,5 @@ fn keeps(node: Node<'_>, tenant: Option<&str>) -> bool {
             KEYS.contains(&operator) || about(expression.lexpr()) || about(expression.rexpr())
         }
         _ => false,
-    }
-}
-
-fn add(marks: &mut BTreeMap<usize, Mark>, constant: &nodes::A_Const, mark: Mark) {
-    if let Ok(place) = usize::try_from(constant.location) {
-        marks.insert(place, mark);
-    }
-}
-
-/// LIMIT and OFFSET, by their class.
-fn limits(select: &nodes::SelectStmt, marks: &mut BTreeMap<usize, Mark>) {
-    for count in [select.limit_count(), select.limit_offset()] {
-        if let Some(Node::A_Const(constant)) = present(count)
-            && let Some(ConstValue::Integer(rows)) = constant.val()
-        {
-            let class = match rows {
-                ..=0 => "?rows=0",
-                1 => "?rows=1",
-                2..=100 => "?rows<=100",
-                101..=1_000 => "?rows<=1000",
-                1_001.. => "?rows>1000",
-            };
-            add(marks, constant, Mark::Limit(class));
-        }
-    }
-}
-
-/// Numbers that stand for output columns.
-fn positions(select: &nodes::SelectStmt, marks: &mut BTreeMap<usize, Mark>) {
-    let sorted = select.sort_clause().iter().map(|sort| sort.node());
-    let all = sorted.chain(select.group_clause()).chain(select.distinct_clause());
-    for node in all {
-        if let Node::A_Const(constant) = node {
-            add(marks, constant, Mark::Keep);
-        }
     }
 }

@@ -5,8 +5,30 @@
 
 /// Whether a lower-case word is a key word.
 pub(super) fn is_keyword(word: &str) -> bool {
-    KEYWORDS.binary_search(&word).is_ok()
+    let Some(first) = word.bytes().next() else { return false };
+    let starts = first.checked_sub(b'a').map(usize::from).and_then(|at| STARTS.get(at..at + 2));
+    let Some([start, end]) = starts else { return false };
+    KEYWORDS.get(*start..*end).unwrap_or_default().contains(&word)
 }
+
+/// Where the words of each first letter begin, and where the last ones end.
+static STARTS: [usize; 27] = {
+    let mut starts = [0; 27];
+    let (mut slots, mut words): (&mut [usize], &[&str]) = (&mut starts, KEYWORDS);
+    let mut letter = b'a';
+    while let Some((slot, others)) = slots.split_first_mut() {
+        while let Some((word, rest)) = words.split_first() {
+            match word.as_bytes().first() {
+                Some(first) if *first < letter => words = rest,
+                Some(_) | None => break,
+            }
+        }
+        *slot = KEYWORDS.len() - words.len();
+        letter += 1;
+        slots = others;
+    }
+    starts
+};
 
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
@@ -81,5 +103,7 @@ mod tests {
     fn key_words_are_sorted() {
         assert!(KEYWORDS.is_sorted());
         assert!(is_keyword("select") && is_keyword("merge_action") && !is_keyword("users"));
+        assert!(KEYWORDS.iter().all(|word| is_keyword(word)));
+        assert!(["", "A", "{", "zz", "a", "zon", "\u{e9}"].iter().all(|word| !is_keyword(word)));
     }
 }

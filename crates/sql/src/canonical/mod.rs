@@ -10,33 +10,65 @@ mod keywords;
 mod pieces;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
-use model::{RelationName, Schemas, SqlFacts};
+use model::{Schemas, SqlFacts};
 use sha2::{Digest as _, Sha256};
 
 use crate::parse::Node;
+use crate::resolved::Place;
 use crate::scanner::{Scanner, Token};
 use keep::Mark;
+pub(crate) use keep::{Marks, is_about_rows};
 use keywords::is_keyword;
 use pieces::Pieces;
 
 /// Bytes of SHA-256 that a digest has.
 const DIGEST_BYTES: usize = 16;
 
-/// Names by the place where they stand, in bytes.
-pub(crate) type Places = BTreeMap<usize, RelationName>;
+/// Names of relations that are written without a schema.
+pub(crate) struct Names<'n> {
+    /// Where they stand, in bytes, in order.
+    places: &'n [(usize, &'n str)],
+    resolve: &'n dyn Fn(&str) -> Place<'n>,
+}
+
+impl<'n> Names<'n> {
+    /// Names by their places, which are sorted; `resolve` says where one is found.
+    pub(crate) fn new(
+        places: &'n [(usize, &'n str)],
+        resolve: &'n dyn Fn(&str) -> Place<'n>,
+    ) -> Self {
+        Self { places, resolve }
+    }
+
+    /// The name that stands at a place behind those that were asked for.
+    fn at(&mut self, place: usize) -> Option<&'n str> {
+        let mut found = None;
+        while let Some(((at, name), rest)) = self.places.split_first()
+            && *at <= place
+        {
+            found = (*at == place).then_some(*name);
+            self.places = rest;
+        }
+        found
+    }
+}
 
 /// The canonical form of the statement `root`, which stands at `range` of `text`.
 pub(crate) fn form(
     (text, range): (&str, Range<usize>),
     root: Node<'_>,
     facts: &SqlFacts,
-    (places, tenant): (&Places, Option<&str>),
+    (mut names, marks): (Names<'_>, Kept<'_>),
 ) -> Option<String> {
-    let rows = keep::is_about_rows(root);
-    let marks = if rows { keep::marks(root, tenant)? } else { BTreeMap::new() };
+    let rows = is_about_rows(root);
+    let marks = match marks {
+        _ if !rows => Vec::new(),
+        Kept::Known(marks) => marks.sorted(),
+        Kept::Unknown(tenant) => keep::marks(root, tenant)?.sorted(),
+    };
+    let mut marks = marks.as_slice();
     let pieces = Pieces::with_room(range.len());
     let mut form = Form { pieces, frames: Vec::new(), rows: None };
     let (mut before, mut operator_end) = ("", None);
@@ -48,20 +80,20 @@ pub(crate) fn form(
         match token {
             Token::Comment => continue,
             Token::Semicolon => break,
-            Token::Word => match places.get(&at.start) {
-                Some(name) => form.name(name),
+            Token::Word => match names.at(at.start) {
+                Some(name) => form.name(name, &(names.resolve)(name)),
                 None => form.word(source),
             },
-            Token::Quoted => match places.get(&at.start) {
-                Some(name) => form.name(name),
+            Token::Quoted => match names.at(at.start) {
+                Some(name) => form.name(name, &(names.resolve)(name)),
                 None => form.piece(unquoted(source)),
             },
             Token::Literal | Token::Other if !rows && !is_operator(source) => {
                 form.piece(source);
             }
-            Token::Literal => form.value(marks.get(&at.start), source, "'?'"),
+            Token::Literal => form.value(mark_at(&mut marks, at.start), source, "'?'"),
             Token::Other if source.starts_with(|c: char| c.is_ascii_digit()) => {
-                form.value(marks.get(&at.start), source, "?");
+                form.value(mark_at(&mut marks, at.start), source, "?");
             }
             Token::Other if operator_end == Some(at.start) => form.grow(source),
             Token::Open => form.open(source, before),
@@ -81,41 +113,60 @@ pub(crate) fn form(
     Some(text)
 }
 
+/// Which constants of a statement bear meaning.
+pub(crate) enum Kept<'t> {
+    /// These.
+    Known(Marks<'t>),
+    /// Nobody has looked; the tenant's column.
+    Unknown(Option<&'t str>),
+}
+
+/// The mark at a place behind those that were asked for.
+fn mark_at(marks: &mut &[(usize, Mark)], place: usize) -> Option<Mark> {
+    while let Some(((at, mark), rest)) = marks.split_first()
+        && *at <= place
+    {
+        *marks = rest;
+        if *at == place {
+            return Some(*mark);
+        }
+    }
+    None
+}
+
 /// The digest of a canonical form. The prefix names the rules by which it was made.
 pub(crate) fn digest(form: &str) -> String {
     let mut text = String::with_capacity(3 + 2 * DIGEST_BYTES);
     text.push_str("c1:");
     let hash = Sha256::digest(form.as_bytes());
-    let halves = hash.iter().take(DIGEST_BYTES).flat_map(|byte| [byte >> 4, byte & 15]);
-    text.extend(halves.filter_map(|half| char::from_digit(half.into(), 16)));
+    for byte in hash.iter().take(DIGEST_BYTES) {
+        let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + (half - 10) });
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
     text
 }
 
 /// Bytes that operators are made of (PostgreSQL documentation, "Operators").
+const OPERATORS: &[u8] = b"+-*/<>=~!@#%^&|`?:";
+
+/// By byte, whether operators are made of it.
+static OPERATOR: [bool; 128] = {
+    let mut all = [false; 128];
+    let mut rest: &[u8] = OPERATORS;
+    while let Some((byte, others)) = rest.split_first() {
+        if let Some((_, tail)) = all.split_at_mut_checked(*byte as usize)
+            && let Some(slot) = tail.first_mut()
+        {
+            *slot = true;
+        }
+        rest = others;
+    }
+    all
+};
+
 fn is_operator(source: &str) -> bool {
-    let operator = |byte: u8| {
-        matches!(
-            byte,
-            b'+' | b'-'
-                | b'*'
-                | b'/'
-                | b'<'
-                | b'>'
-                | b'='
-                | b'~'
-                | b'!'
-                | b'@'
-                | b'#'
-                | b'%'
-                | b'^'
-                | b'&'
-                | b'|'
-                | b'`'
-                | b'?'
-                | b':'
-        )
-    };
-    source.bytes().all(operator)
+    source.bytes().all(|byte| OPERATOR.get(usize::from(byte)).copied().unwrap_or_default())
 }
 
 /// A quoted name without its quotes, if it is the same without.
@@ -173,23 +224,23 @@ impl Form {
         }
     }
 
-    fn name(&mut self, name: &RelationName) {
-        let own = quoted(&name.name);
-        match &name.schemas {
-            Schemas::Named(schema) => {
-                self.piece(&quoted(schema));
-                self.piece(".");
-                self.piece(&own);
-            }
-            Schemas::Paths(paths) => {
+    fn name(&mut self, name: &str, place: &Place<'_>) {
+        let own = quoted(name);
+        let schema = match place {
+            Place::In(schema) => schema,
+            Place::Anywhere(Schemas::Named(schema)) => schema.as_str(),
+            Place::Anywhere(Schemas::Paths(paths)) => {
                 let paths: Vec<String> = paths.iter().map(|path| path.join(",")).collect();
-                self.piece(&format!("{{{}}}.{own}", paths.join("|")));
+                return self.piece(&format!("{{{}}}.{own}", paths.join("|")));
             }
-            Schemas::Unknown => self.piece(&format!("{{?}}.{own}")),
-        }
+            Place::Anywhere(Schemas::Unknown) => return self.piece(&format!("{{?}}.{own}")),
+        };
+        self.piece(&quoted(schema));
+        self.piece(".");
+        self.piece(&own);
     }
 
-    fn value(&mut self, mark: Option<&Mark>, source: &str, plain: &str) {
+    fn value(&mut self, mark: Option<Mark>, source: &str, plain: &str) {
         let value = match mark {
             Some(Mark::Keep) => source,
             Some(Mark::Limit(class)) => class,

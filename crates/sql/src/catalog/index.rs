@@ -8,6 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::keyed::{Keyed, KeyedSet};
 use super::{
     Attached, Cast, FORMAT, Function, Oid, Operator, Own, Relation, Snapshot, TEMPORARY, Type,
 };
@@ -28,22 +29,22 @@ pub struct Catalog {
 struct Index {
     snapshot: Snapshot,
     /// Schemas that everybody may use: the server skips others on the path of who may not.
-    open: HashSet<Box<str>>,
+    open: KeyedSet<Box<str>>,
     /// Others, by role.
     granted: HashMap<Box<str>, Arc<HashSet<Box<str>>>>,
-    schemas: HashSet<Box<str>>,
+    schemas: KeyedSet<Box<str>>,
     relations: Names,
-    relations_by_oid: HashMap<Oid, u32>,
-    children: HashMap<Oid, Vec<Oid>>,
+    relations_by_oid: Keyed<Oid, u32>,
+    children: Keyed<Oid, Vec<Oid>>,
     functions: Names,
-    functions_by_oid: HashMap<Oid, u32>,
+    functions_by_oid: Keyed<Oid, u32>,
     operators: Names,
     /// Names of built-in operators of which one calls a function that is not built in.
-    impure_operators: HashSet<Box<str>>,
+    impure_operators: KeyedSet<Box<str>>,
     types: Names,
-    types_by_oid: HashMap<Oid, u32>,
-    casts_to: HashMap<Oid, Vec<u32>>,
-    attached: HashMap<Oid, Vec<u32>>,
+    types_by_oid: Keyed<Oid, u32>,
+    casts_to: Keyed<Oid, Vec<u32>>,
+    attached: Keyed<Oid, Vec<u32>>,
     conversions: Conversions,
 }
 
@@ -60,7 +61,7 @@ struct Conversions {
 #[derive(Debug, Default)]
 struct Names {
     order: Vec<u32>,
-    by_name: HashMap<Box<str>, Range<usize>>,
+    by_name: Keyed<Box<str>, Range<usize>>,
 }
 
 impl Names {
@@ -68,7 +69,7 @@ impl Names {
         let mut order: Vec<u32> = (0..).take(rows.len()).collect();
         let row = |position: &u32| at(rows, Some(position)).map(&key);
         order.sort_by(|a, b| row(a).cmp(&row(b)));
-        let mut by_name: HashMap<Box<str>, Range<usize>> = HashMap::new();
+        let mut by_name: Keyed<Box<str>, Range<usize>> = Keyed::default();
         for (place, (name, _)) in order.iter().filter_map(row).enumerate() {
             match by_name.get_mut(name) {
                 Some(known) => known.end = place + 1,
@@ -80,20 +81,96 @@ impl Names {
         Self { order, by_name }
     }
 
+    /// All of one name, sorted by schema.
+    fn named(&self, name: &str) -> &[u32] {
+        let found = self.by_name.get(name).and_then(|range| self.order.get(range.clone()));
+        found.unwrap_or_default()
+    }
+
     fn find<'r, T>(
         &'r self,
         rows: &'r [T],
         (name, schema): (&str, &str),
         key: impl Fn(&T) -> (&str, &str),
     ) -> impl Iterator<Item = &'r T> {
-        let row = |position: &u32| at(rows, Some(position));
-        let schema_of = |position: &u32| row(position).map(|row| key(row).1);
-        let named = self.by_name.get(name).and_then(|range| self.order.get(range.clone()));
-        let named = named.unwrap_or_default();
-        let start = named.partition_point(|at| schema_of(at).is_some_and(|own| own < schema));
-        let rest = named.get(start..).unwrap_or_default();
-        let count = rest.partition_point(|at| schema_of(at) == Some(schema));
-        rest.get(..count).unwrap_or_default().iter().filter_map(row)
+        in_schema(rows, self.named(name), schema, key).iter().filter_map(|one| at(rows, Some(one)))
+    }
+}
+
+/// Of positions that are sorted by schema, those of one.
+fn in_schema<'n, T>(
+    rows: &[T],
+    named: &'n [u32],
+    schema: &str,
+    key: impl Fn(&T) -> (&str, &str),
+) -> &'n [u32] {
+    let schema_of = |position: &u32| at(rows, Some(position)).map(|row| key(row).1);
+    // Most names are in one schema alone.
+    let (Some(first), Some(last)) = (named.first(), named.last()) else { return &[] };
+    let is_first = schema_of(first) == Some(schema);
+    if named.len() == 1 || schema_of(first) == schema_of(last) {
+        return if is_first { named } else { &[] };
+    }
+    let start = named.partition_point(|at| schema_of(at).is_some_and(|own| own < schema));
+    let rest = named.get(start..).unwrap_or_default();
+    let count = rest.partition_point(|at| schema_of(at) == Some(schema));
+    rest.get(..count).unwrap_or_default()
+}
+
+/// The relations of one name, whatever their schema: looked up once for all schemas of a path.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'c, 'n> {
+    catalog: &'c Catalog,
+    name: &'n str,
+    stored: &'c [u32],
+}
+
+impl<'c> Named<'c, '_> {
+    /// Whether there is [`Self::first`] at most, and nothing of the session's own.
+    pub(crate) fn is_alone(self) -> bool {
+        let own = &self.catalog.own;
+        let doubted = self.first().is_some_and(|first| own.is_doubted(first.oid));
+        self.stored.len() <= 1 && own.is_empty() && !doubted
+    }
+
+    /// The stored one whose schema sorts first.
+    pub(crate) fn first(self) -> Option<&'c Relation> {
+        at(&self.catalog.index.snapshot.relations, self.stored.first())
+    }
+
+    /// The one in this schema; the session's own temporary ones are in `pg_temp`.
+    pub(crate) fn in_schema(self, schema: &str) -> Option<&'c Relation> {
+        let Catalog { index, own, .. } = self.catalog;
+        let rows = &index.snapshot.relations;
+        if own.is_empty() {
+            let found = in_schema(rows, self.stored, schema, relation_key);
+            return at(rows, found.first());
+        }
+        let stored = || {
+            let found = in_schema(rows, self.stored, schema, relation_key).iter();
+            let mut found = found.filter_map(|one| at(rows, Some(one)));
+            found.find(|relation| !own.has_taken(relation.oid))
+        };
+        own.relation(schema, self.name).or_else(stored)
+    }
+}
+
+/// The functions of one name, whatever their schema.
+#[derive(Clone, Copy)]
+pub(crate) struct Overloads<'c> {
+    rows: &'c [Function],
+    named: &'c [u32],
+}
+
+impl<'c> Overloads<'c> {
+    /// Those in this schema.
+    pub(crate) fn in_schema(
+        self,
+        schema: &str,
+    ) -> impl Iterator<Item = &'c Function> + Clone + use<'c> {
+        let Self { rows, named } = self;
+        let found = in_schema(rows, named, schema, function_key).iter();
+        found.filter_map(move |one| at(rows, Some(one)))
     }
 }
 
@@ -138,17 +215,17 @@ impl Catalog {
         if relations_by_oid.len() != snapshot.relations.len() {
             return Err(CatalogError("two relations of the catalog share an oid".to_owned()));
         }
-        let mut children: HashMap<Oid, Vec<Oid>> = HashMap::new();
+        let mut children: Keyed<Oid, Vec<Oid>> = Keyed::default();
         for relation in &snapshot.relations {
             for parent in &relation.parents {
                 children.entry(*parent).or_default().push(relation.oid);
             }
         }
-        let mut casts_to: HashMap<Oid, Vec<u32>> = HashMap::new();
+        let mut casts_to: Keyed<Oid, Vec<u32>> = Keyed::default();
         for (at, cast) in (0..).zip(&snapshot.casts) {
             casts_to.entry(cast.target).or_default().push(at);
         }
-        let mut attached: HashMap<Oid, Vec<u32>> = HashMap::new();
+        let mut attached: Keyed<Oid, Vec<u32>> = Keyed::default();
         for (at, one) in (0..).zip(&snapshot.attached) {
             attached.entry(one.relation).or_default().push(at);
         }
@@ -191,6 +268,15 @@ impl Catalog {
         let hides_temporary = timeline.hides_temporary() || !apart;
         let granted = role.and_then(|role| self.index.granted.get(role)).cloned();
         Self { index: Arc::clone(&self.index), own, granted, hides_temporary }
+    }
+
+    /// As a new session of this role sees it.
+    pub(crate) fn seen_by_new(&self, role: Option<&str>) -> Self {
+        if !self.own.is_new() {
+            return self.seen_by(role, &Timeline::default());
+        }
+        let granted = role.and_then(|role| self.index.granted.get(role)).cloned();
+        Self { granted, hides_temporary: false, ..self.clone() }
     }
 
     pub(crate) const fn own(&self) -> &Arc<Own> {
@@ -236,22 +322,22 @@ impl Catalog {
 
     /// The relation of that name; the session's own temporary ones are in `pg_temp`.
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
-        let stored = || {
-            let index = &self.index;
-            let mut found =
-                index.relations.find(&index.snapshot.relations, (name, schema), relation_key);
-            found.find(|relation| !self.own.has_taken(relation.oid))
-        };
-        self.own.relation(schema, name).or_else(stored)
+        self.relations_named(name).in_schema(schema)
+    }
+
+    /// The relations of that name, in any schema.
+    pub(crate) fn relations_named<'n>(&self, name: &'n str) -> Named<'_, 'n> {
+        Named { catalog: self, name, stored: self.index.relations.named(name) }
     }
 
     /// The relation of that OID.
     pub fn relation_by_oid(&self, oid: Oid) -> Option<&Relation> {
-        let stored = || {
-            let found = at(&self.index.snapshot.relations, self.index.relations_by_oid.get(&oid));
-            found.filter(|relation| !self.own.has_taken(relation.oid))
-        };
-        self.own.relation_by_oid(oid).or_else(stored)
+        let stored = self.stored_relation(oid);
+        if self.own.is_empty() {
+            return stored;
+        }
+        let untaken = || stored.filter(|relation| !self.own.has_taken(relation.oid));
+        self.own.relation_by_oid(oid).or_else(untaken)
     }
 
     /// The relation of that OID as the server's own catalogs had it when they were read.
@@ -266,7 +352,13 @@ impl Catalog {
 
     /// Every function of that name, whatever its arguments.
     pub fn functions(&self, schema: &str, name: &str) -> impl Iterator<Item = &Function> {
-        self.index.functions.find(&self.index.snapshot.functions, (name, schema), function_key)
+        self.functions_named(name).in_schema(schema)
+    }
+
+    /// The functions of that name, in any schema.
+    pub(crate) fn functions_named(&self, name: &str) -> Overloads<'_> {
+        let Index { snapshot, functions, .. } = &*self.index;
+        Overloads { rows: &snapshot.functions, named: functions.named(name) }
     }
 
     /// The function of that OID.
@@ -318,7 +410,7 @@ impl Catalog {
     }
 }
 
-fn impure(snapshot: &Snapshot) -> HashSet<Box<str>> {
+fn impure(snapshot: &Snapshot) -> KeyedSet<Box<str>> {
     let built_in: HashSet<Oid> = snapshot
         .functions
         .iter()
@@ -326,7 +418,8 @@ fn impure(snapshot: &Snapshot) -> HashSet<Box<str>> {
         .map(|function| function.oid)
         .collect();
     let operators = snapshot.operators.iter().filter(|own| &*own.schema == "pg_catalog");
-    operators.filter(|own| !built_in.contains(&own.function)).map(|own| own.name.clone()).collect()
+    let impure = operators.filter(|own| !built_in.contains(&own.function));
+    impure.map(|own| own.name.clone()).collect()
 }
 
 fn conversions(snapshot: &Snapshot) -> Conversions {
@@ -351,7 +444,7 @@ fn at<'r, T>(rows: &'r [T], position: Option<&u32>) -> Option<&'r T> {
     usize::try_from(*position?).ok().and_then(|position| rows.get(position))
 }
 
-fn by_oid<T>(rows: &[T], oid: impl Fn(&T) -> Oid) -> HashMap<Oid, u32> {
+fn by_oid<T>(rows: &[T], oid: impl Fn(&T) -> Oid) -> Keyed<Oid, u32> {
     rows.iter().map(oid).zip(0..).collect()
 }
 

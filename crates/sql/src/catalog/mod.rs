@@ -8,10 +8,12 @@
 
 pub(crate) mod builtin;
 mod index;
+mod keyed;
 mod own;
 mod snapshot;
 
 pub use builtin::built_in;
+pub(crate) use index::Named;
 pub use index::{Catalog, CatalogError};
 pub use own::Own;
 pub(crate) use own::{NewColumn, NewRelation};

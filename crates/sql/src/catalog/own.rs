@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::Name;
+
 use super::{Column, Oid, Relation, RelationKind, TEMPORARY};
 use crate::limits::MAX_OWN_RELATIONS;
 use crate::resolved::ViewReads;
@@ -37,6 +39,17 @@ impl Own {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.relations.is_empty() && self.taken.is_empty() && !self.doubts_views
+    }
+
+    /// Whether it is that of a new session.
+    pub(crate) fn is_new(&self) -> bool {
+        let Self { owners, until_commit, doubted, made, .. } = self;
+        self.is_empty()
+            && self.views.is_empty()
+            && owners.is_empty()
+            && until_commit.is_empty()
+            && doubted.is_empty()
+            && *made == 0
     }
 
     pub(crate) fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
@@ -86,7 +99,7 @@ impl Own {
         self.made += 1;
         let columns = new.columns.into_iter().zip(1..);
         let columns = columns.map(|(column, number)| column.numbered(number)).collect();
-        self.relations.retain(|own| *own.name != *new.name || own.schema != new.schema);
+        self.relations.retain(|own| *own.name != *new.name || *own.schema != *new.schema);
         self.relations.push(Arc::new(Relation {
             columns,
             parents: new.parents,
@@ -183,7 +196,7 @@ impl Own {
 /// A column in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NewColumn {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Name,
     /// It cannot be null.
     pub(crate) not_null: bool,
 }

@@ -1,5 +1,6 @@
 //! A catalog as it is stored: flat rows, one kind after the other.
 
+use model::Name;
 use serde::{Deserialize, Serialize};
 
 use super::Oid;
@@ -158,9 +159,9 @@ pub struct Relation {
     /// Its OID.
     pub oid: Oid,
     /// Its schema's name.
-    pub schema: Box<str>,
+    pub schema: Name,
     /// Its name.
-    pub name: Box<str>,
+    pub name: Name,
     /// Its kind.
     pub kind: RelationKind,
     /// Its columns in order, without dropped ones.
@@ -202,6 +203,14 @@ impl Relation {
             has_rules: false,
         }
     }
+
+    /// The column of that number.
+    pub(crate) fn column(&self, number: i16) -> Option<&Column> {
+        // Each is at its place, unless columns before it were dropped.
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        let likely = self.columns.get(place).filter(|column| column.number == number);
+        likely.or_else(|| self.columns.iter().find(|column| column.number == number))
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -214,7 +223,7 @@ const fn is_zero(oid: &Oid) -> bool {
 #[serde(deny_unknown_fields)]
 pub struct Column {
     /// Its name.
-    pub name: Box<str>,
+    pub name: Name,
     /// Its number, from 1; gaps are dropped columns.
     pub number: i16,
     /// Its type.
@@ -265,9 +274,9 @@ pub struct Function {
     /// Its OID.
     pub oid: Oid,
     /// Its schema's name.
-    pub schema: Box<str>,
+    pub schema: Name,
     /// Its name.
-    pub name: Box<str>,
+    pub name: Name,
     /// Its kind.
     pub kind: FunctionKind,
     /// Types of its input arguments.

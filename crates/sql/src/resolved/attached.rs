@@ -17,8 +17,9 @@ use model::{ColumnRole, Unknown};
 use super::from::columns_of;
 use super::namespace::{Item, Namespace};
 use super::reach::Reach;
-use super::{Call, Part, Resolved, Resolver, Touched, Use};
+use super::{Call, Kept, Part, Resolved, Resolver, Use};
 use crate::catalog::{Attached, AttachedKind, Event, Oid, Relation, RelationKind};
+use crate::few::Few;
 use crate::parse::{self, Node, nodes};
 
 /// A trigger's function, and the relation that calls it.
@@ -27,7 +28,7 @@ pub(super) type Fired = (Oid, Oid);
 /// What one event of one relation brings with it.
 #[derive(Debug, Default)]
 pub(super) struct SetOff {
-    pub(super) touched: Touched,
+    pub(super) touched: Kept,
     pub(super) fired: BTreeSet<Fired>,
 }
 
@@ -60,7 +61,7 @@ impl<'a> Reach<'a> {
         &mut self,
         relation: &'a Relation,
         event: Event,
-        touched: &mut Touched,
+        touched: &mut Kept,
     ) -> Resolved<()> {
         let below = match event {
             Event::Select => false,
@@ -99,14 +100,14 @@ impl<'a> Reach<'a> {
             AttachedKind::Trigger { function, definition } => {
                 found.fired.insert((*function, relation.oid));
                 if let Some(definition) = definition {
-                    found.touched.calls.append(&mut self.condition_of_trigger(definition)?);
+                    self.condition_of_trigger(definition, &mut found.touched)?;
                 }
             }
             AttachedKind::Rule(definition) => {
-                found.touched.append(&mut self.rule(relation, definition)?);
+                self.rule(relation, definition, &mut found.touched)?;
             }
             AttachedKind::Policy(condition) | AttachedKind::Expression(condition) => {
-                found.touched.append(&mut self.expression_on(relation, condition)?);
+                self.expression_on(relation, condition, &mut found.touched)?;
             }
             AttachedKind::Cascade { relation, does, columns } => {
                 let parts = columns.iter().map(|number| Part::Column(*number));
@@ -127,55 +128,57 @@ impl<'a> Reach<'a> {
     }
 
     /// What the actions of a rule touch, and its condition.
-    fn rule(&self, relation: &'a Relation, definition: &str) -> Resolved<Touched> {
+    fn rule(&self, relation: &'a Relation, definition: &str, all: &mut Kept) -> Resolved<()> {
         let tree = parse::parse(definition).map_err(|_message| Unknown::ParseError)?;
-        let mut all = Touched::default();
         for raw in tree.statements() {
             let Node::RuleStmt(rule) = raw.stmt() else { return Err(Unknown::UnknownStatement) };
             let mut resolver = self.resolver(relation);
             resolver.rule(rule)?;
-            all.append(&mut resolver.touched);
+            all.append(resolver.touched);
         }
-        Ok(all)
+        Ok(())
     }
 
     /// An expression over the columns of a relation.
-    fn expression_on(&self, relation: &'a Relation, expression: &str) -> Resolved<Touched> {
+    fn expression_on(
+        &self,
+        relation: &'a Relation,
+        expression: &str,
+        all: &mut Kept,
+    ) -> Resolved<()> {
         let text = format!("SELECT {expression}");
         let tree = parse::parse(&text).map_err(|_message| Unknown::ParseError)?;
-        let mut all = Touched::default();
         for raw in tree.statements() {
             let mut resolver = self.resolver(relation);
             resolver.statement(raw.stmt())?;
-            all.append(&mut resolver.touched);
+            all.append(resolver.touched);
         }
-        Ok(all)
+        Ok(())
     }
 
-    fn condition_of_trigger(&self, definition: &str) -> Resolved<BTreeSet<Call>> {
+    fn condition_of_trigger(&self, definition: &str, all: &mut Kept) -> Resolved<()> {
         let tree = parse::parse(definition).map_err(|_message| Unknown::ParseError)?;
-        let mut calls = BTreeSet::new();
         for raw in tree.statements() {
             let Node::CreateTrigStmt(trigger) = raw.stmt() else {
                 return Err(Unknown::UnknownStatement);
             };
             let mut resolver = Resolver::new(self.catalog, self.path(), self.left);
             resolver.calls_in(trigger.when_clause())?;
-            calls.append(&mut resolver.touched.calls);
+            all.calls.extend(resolver.touched.calls.sorted().iter().map(Call::kept));
         }
-        Ok(calls)
+        Ok(())
     }
 
     /// Names are those of the relation's columns, also behind `old` and `new`.
     fn resolver(&self, relation: &'a Relation) -> Resolver<'_> {
         let item = |name: &'static str, visible: bool| Item {
             name: Some(name),
-            columns: columns_of(relation, Vec::new()),
+            columns: columns_of(relation, Few::None),
             bare: false,
             visible,
-            rows: Rc::from([relation]),
+            rows: Few::One(relation),
             reference: None,
-            carries: Rc::from([]),
+            carries: Few::None,
         };
         let named = Item { name: Some(&relation.name), ..item("", true) };
         let items = vec![named, item("old", false), item("new", false)];

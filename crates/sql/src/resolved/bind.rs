@@ -1,21 +1,26 @@
 //! From a resolution to facts: OIDs to names, calls to functions, every possible search path.
 
+use std::borrow::Cow;
 use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use model::{
-    Access, CallUse, ColumnRole, ColumnUse, Fact, RelationName, RelationUse, Schemas, SqlFacts,
-    TenantUse, Unknown, Volatility,
+    Access, CallUse, ColumnRole, ColumnUse, Fact, Name, RelationName, RelationUse, Schemas,
+    SqlFacts, TenantUse, Unknown, Volatility,
 };
 
 use super::bodies::{self, Run};
 use super::certain::Certainty;
 use super::conversions::Types;
+use super::found::{Called, Seen, sort};
+use super::pin::pin_relations;
 use super::reach::{Behind, Events, of_definitions};
 use super::tenancy::shows;
-use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, schemas};
+use super::{Call, Part, Reach, Resolved, Resolver, SYSTEM_COLUMNS, Touched, Use, find, schemas};
 use crate::catalog::{self, Catalog, Function, Oid, Relation, TEMPORARY, TypeKind};
 use crate::context::{BareNames, Context, Known, SearchPaths};
+use crate::few::Bag;
 use crate::limits;
 use crate::parse::{self, Node};
 
@@ -76,7 +81,7 @@ fn complete_with(
                 pin_relations(facts, catalog, paths);
                 let bound = Bound {
                     body_of: body.map(|body| body.function),
-                    in_force: body.map(|body| vec![body.in_force.to_vec()]),
+                    in_force: body.map(|body| Cow::Owned(vec![body.in_force.to_vec()])),
                     ..Bound::new(catalog, left, context)
                 };
                 bound
@@ -146,7 +151,14 @@ impl Found {
 fn name_all(facts: &mut SqlFacts, columns: &[ColumnUse]) {
     let Fact::Known(relations) = &mut facts.relations else { return };
     let before = relations.len();
+    let mut last = None;
     for used in columns.iter().filter(|used| !used.reached) {
+        // They are sorted.
+        let name = Some((&used.schema, &used.relation));
+        if name == last {
+            continue;
+        }
+        last = name;
         let named = |known: &RelationUse| {
             known.relation.name == used.relation
                 && matches!(&known.relation.schemas, Schemas::Named(schema) if *schema == used.schema)
@@ -159,55 +171,6 @@ fn name_all(facts: &mut SqlFacts, columns: &[ColumnUse]) {
     }
     if relations.len() != before {
         relations.sort_unstable();
-    }
-}
-
-/// A relation that every possible path finds in the same schema is in that schema.
-fn pin_relations(facts: &mut SqlFacts, catalog: &Catalog, paths: &[Vec<String>]) {
-    if let Fact::Known(shape) = &mut facts.shape {
-        shape.references.iter_mut().for_each(|one| pin(&mut one.relation, catalog, paths));
-    }
-    let Fact::Known(relations) = &mut facts.relations else { return };
-    for used in relations.iter_mut() {
-        pin(&mut used.relation, catalog, paths);
-    }
-    relations.sort_unstable();
-    relations.dedup();
-}
-
-/// A name as the catalog of a context resolves it, if it does.
-pub(crate) fn pin_name(relation: &mut RelationName, context: &Context<'_>) {
-    if let (Known::Catalog(catalog), SearchPaths::Possible(paths)) =
-        (context.catalog, context.search_paths)
-    {
-        pin(relation, catalog, paths);
-    }
-}
-
-fn pin(relation: &mut RelationName, catalog: &Catalog, paths: &[Vec<String>]) {
-    let Schemas::Paths(_) = &relation.schemas else { return };
-    let mut found = paths.iter().map(|path| certain(catalog, path, relation));
-    let first = found.next().flatten();
-    if let Some(first) = first
-        && found.all(|other| other.as_ref() == Some(&first))
-    {
-        relation.schemas = Schemas::Named(first);
-    }
-}
-
-/// The schema that a relation is in, if that is certain.
-fn certain(catalog: &Catalog, path: &[String], relation: &RelationName) -> Option<String> {
-    let left = Cell::new(0);
-    let resolver = Resolver::new(catalog, path, &left);
-    let found = lookup(&resolver, relation).ok().flatten()?;
-    resolver.doubts.borrow().is_empty().then(|| found.schema.clone().into())
-}
-
-fn lookup<'c>(resolver: &Resolver<'c>, relation: &RelationName) -> Resolved<Option<&'c Relation>> {
-    match &relation.schemas {
-        Schemas::Named(schema) => resolver.look_up(Some(schema), &relation.name),
-        Schemas::Paths(_) => resolver.look_up(None, &relation.name),
-        Schemas::Unknown => Ok(None),
     }
 }
 
@@ -225,11 +188,11 @@ pub(super) struct Bound<'a> {
     unseen: bool,
     /// A call may be of something that is not built in.
     unsure: bool,
-    uses: BTreeSet<Use>,
+    uses: Bag<Use>,
     events: Events,
     changed: BTreeSet<(Oid, i16)>,
-    seen: BTreeSet<Oid>,
-    calls: BTreeSet<CallUse>,
+    seen: Bag<Oid>,
+    calls: Bag<Called<'a>>,
     tenant: Option<&'a str>,
     tenants: BTreeSet<TenantUse>,
     doubts: BTreeSet<String>,
@@ -237,7 +200,7 @@ pub(super) struct Bound<'a> {
     body_of: Option<&'a Function>,
     runs: BTreeSet<Run>,
     /// The search paths that functions run under, where names are not looked up by them.
-    in_force: Option<Vec<Vec<String>>>,
+    in_force: Option<Cow<'a, [Vec<String>]>>,
     /// Whether calls are those of a view, or of what is attached to a relation.
     behind: bool,
     /// Whether they are of what is attached to a relation. What is built in does not count there: a policy that
@@ -250,7 +213,7 @@ pub(super) struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    const fn new(catalog: &'a Catalog, left: &'a Cell<usize>, context: &Context<'a>) -> Self {
+    fn new(catalog: &'a Catalog, left: &'a Cell<usize>, context: &Context<'a>) -> Self {
         Self {
             catalog,
             left,
@@ -258,11 +221,11 @@ impl<'a> Bound<'a> {
             open: None,
             unseen: false,
             unsure: false,
-            uses: BTreeSet::new(),
+            uses: Bag::default(),
             events: Events::new(),
             changed: BTreeSet::new(),
-            seen: BTreeSet::new(),
-            calls: BTreeSet::new(),
+            seen: Bag::default(),
+            calls: Bag::default(),
             tenant: context.tenant_column,
             tenants: BTreeSet::new(),
             doubts: BTreeSet::new(),
@@ -282,27 +245,48 @@ impl<'a> Bound<'a> {
         mut self,
         root: Node<'_>,
         texts: &[String],
-        paths: &[Vec<String>],
+        paths: &'a [Vec<String>],
         relations: Option<&[RelationUse]>,
     ) -> Resolved<Found> {
-        let mut all = paths.to_vec();
+        // What is left of those that are given.
+        let mut more: Vec<Vec<String>> = Vec::new();
+        for path in paths {
+            self.path(root, texts, path, relations)?;
+            self.without_doubted(path, paths, &mut more)?;
+        }
         let mut done = 0;
-        while let Some(path) = all.get(done).cloned() {
+        while let Some(path) = more.get(done).cloned() {
             done += 1;
             self.path(root, texts, &path, relations)?;
-            for doubted in std::mem::take(&mut self.doubts) {
-                let mut without = path.clone();
-                without.retain(|schema| *schema != doubted);
-                if !all.contains(&without) {
-                    all.push(without);
-                }
+            self.without_doubted(&path, paths, &mut more)?;
+        }
+        self.in_force.get_or_insert_with(|| {
+            if more.is_empty() {
+                return Cow::Borrowed(paths);
             }
-            if all.len() > limits::MAX_PATHS.max(paths.len()) {
-                return Err(Unknown::TooComplex);
+            paths.iter().cloned().chain(more).collect()
+        });
+        self.finish()
+    }
+
+    /// Adds what is left of a path if the role may not use a schema that decided.
+    fn without_doubted(
+        &mut self,
+        path: &[String],
+        given: &[Vec<String>],
+        more: &mut Vec<Vec<String>>,
+    ) -> Resolved<()> {
+        for doubted in std::mem::take(&mut self.doubts) {
+            let mut without = path.to_vec();
+            without.retain(|schema| *schema != doubted);
+            if !given.contains(&without) && !more.contains(&without) {
+                more.push(without);
             }
         }
-        self.in_force.get_or_insert(all);
-        self.finish()
+        if given.len() + more.len() > limits::MAX_PATHS.max(given.len()) {
+            return Err(Unknown::TooComplex);
+        }
+        Ok(())
     }
 
     /// Everything under one search path.
@@ -330,7 +314,7 @@ impl<'a> Bound<'a> {
             .within(self.body_of);
         resolver.statement(root)?;
         self.tenants.extend(resolver.tenants(root)?);
-        self.seen.append(&mut resolver.seen.take());
+        self.seen.append(resolver.seen.take());
         self.doubts.append(&mut resolver.doubts.take());
         self.unseen |= resolver.unseen.get();
         let touched = resolver.touched;
@@ -345,31 +329,45 @@ impl<'a> Bound<'a> {
         self.open.map(|bare| Certainty { catalog: self.catalog, bare, path })
     }
 
-    fn take(&mut self, touched: Touched, path: &[String]) -> Resolved<()> {
-        self.uses.extend(touched.uses);
-        self.events.extend(touched.events);
-        self.changed.extend(touched.changed);
-        for call in &touched.calls {
-            self.call(call, path)?;
+    fn take(&mut self, mut touched: Touched<'_>, path: &[String]) -> Resolved<()> {
+        self.uses.append(touched.uses);
+        self.events.append(&mut touched.events);
+        self.changed.append(&mut touched.changed);
+        for call in touched.calls.sorted() {
+            self.call(*call, path)?;
         }
         Ok(())
     }
 
+    /// The relation of a name that only a text may have, and the schema that is doubted if it is that one.
+    fn named<'p>(
+        &mut self,
+        written: &RelationName,
+        path: &'p [String],
+    ) -> Resolved<Option<&'p Relation>>
+    where
+        'a: 'p,
+    {
+        let schema = match &written.schemas {
+            Schemas::Named(schema) => Some(schema.as_str()),
+            Schemas::Paths(_) => None,
+            Schemas::Unknown => return Ok(None),
+        };
+        if let Some(open) = self.open {
+            let certainty = Certainty { catalog: self.catalog, bare: open, path };
+            return Ok(certainty.relation((schema, &written.name)));
+        }
+        let (found, doubted) = find(self.catalog, path, schema, &written.name)?;
+        if doubted && let Some(found) = found {
+            self.doubts.insert(found.schema.clone().into());
+        }
+        Ok(found)
+    }
+
     /// A relation that only a text names (`'users'::regclass`, `table_to_xml`) counts whole.
     fn named_otherwise(&mut self, relations: &[RelationUse], path: &[String]) -> Resolved<()> {
-        let left = Cell::new(0);
-        let resolver = Resolver::new(self.catalog, path, &left);
         for used in relations {
-            let found = match self.certainty(path) {
-                None => lookup(&resolver, &used.relation)?,
-                Some(certainty) => match &used.relation.schemas {
-                    Schemas::Named(schema) => {
-                        certainty.relation((Some(schema), &used.relation.name))
-                    }
-                    Schemas::Paths(_) => certainty.relation((None, &used.relation.name)),
-                    Schemas::Unknown => None,
-                },
-            };
+            let found = self.named(&used.relation, path)?;
             let Some(relation) = found else {
                 if self.open.is_some() {
                     self.unseen = true;
@@ -381,7 +379,7 @@ impl<'a> Bound<'a> {
                     Access::Read | Access::Write => return Err(Unknown::NotInCatalog),
                 }
             };
-            if self.seen.contains(&relation.oid) {
+            if self.seen.sorted().binary_search(&relation.oid).is_ok() {
                 continue;
             }
             if let Some(tenant) = self.tenant
@@ -402,33 +400,28 @@ impl<'a> Bound<'a> {
                 Access::Write | Access::Define => ColumnRole::Write,
             };
             let columns = relation.columns.iter().map(|column| Part::Column(column.number));
-            self.uses.extend(columns.chain([Part::Any]).map(|part| Use {
-                relation: relation.oid,
-                part,
-                role,
-            }));
+            for part in columns.chain([Part::Any]) {
+                self.uses.add(Use { relation: relation.oid, part, role });
+            }
         }
-        self.doubts.append(&mut resolver.doubts.take());
         Ok(())
     }
 
-    fn call(&mut self, call: &Call, path: &[String]) -> Resolved<()> {
+    fn call(&mut self, call: Call<&str>, path: &[String]) -> Resolved<()> {
         match call {
-            Call::Function(schema, name, count) => {
-                self.function((schema.as_deref(), name), *count, path)
-            }
-            Call::Operator(schema, name) => self.operator((schema.as_deref(), name), path),
+            Call::Function(schema, name, count) => self.function((schema, name), count, path),
+            Call::Operator(schema, name) => self.operator((schema, name), path),
             Call::Grammar(_) if self.besides => Ok(()),
             Call::Grammar(name) => {
-                self.calls.insert(CallUse {
-                    schema: "pg_catalog".to_owned(),
-                    name: name.clone(),
+                self.calls.add(Called {
+                    schema: Cow::Owned("pg_catalog".into()),
+                    name: Cow::Owned(name.into()),
                     reached: self.behind,
                     volatility: Volatility::Stable,
                 });
                 Ok(())
             }
-            Call::Cast(schema, name) => self.cast((schema.as_deref(), name), path),
+            Call::Cast(schema, name) => self.cast((schema, name), path),
             Call::Attribute(name) => self.attribute(name, path),
             Call::Older(name) => self.older(name, path),
             Call::Conversion => {
@@ -482,49 +475,56 @@ impl<'a> Bound<'a> {
         if let Some(certainty) = self.certainty(path) {
             if certainty.function((schema, name), count) {
                 let own = schema.unwrap_or("pg_catalog");
-                self.fitting(&catalog.functions(own, name).collect::<Vec<_>>(), count, path);
+                self.fitting(catalog.functions_named(name).in_schema(own), count, path);
             } else {
                 self.unsure = true;
             }
             return Ok(());
         }
         let schemas = callable(schema, path);
-        let all: Vec<&Function> =
-            schemas.iter().flat_map(|schema| catalog.functions(schema, name)).collect();
-        let types = schemas.iter().filter_map(|schema| catalog.type_named(schema, name));
-        let kinds: Vec<TypeKind> = types.map(|one| one.kind).collect();
-        // With functions of that name it is one to a domain where none of them fits.
-        let domain = kinds.iter().any(|kind| matches!(kind, TypeKind::Domain(_)));
-        if count == 1 && domain && !all.is_empty() {
-            self.cast((schema, name), path)?;
-        }
-        if all.is_empty() {
+        let named = catalog.functions_named(name);
+        let all = schemas.clone().flat_map(|schema| named.in_schema(schema));
+        let none = all.clone().next().is_none();
+        let mut types = schemas.filter_map(|schema| catalog.type_named(schema, name));
+        if !none && count == 1 && catalog.has_own_conversions() {
+            // With functions of that name it is one to a domain where none of them fits.
+            if types.any(|one| matches!(one.kind, TypeKind::Domain(_))) {
+                self.cast((schema, name), path)?;
+            }
+        } else if none {
+            let is_type = types.next().is_some();
             // `f(x)` with one argument is also PostgreSQL for `x.f` and for a cast.
-            if !kinds.is_empty() {
+            if is_type {
                 self.cast((schema, name), path)?;
             } else if count != 1 || schema.is_some() {
                 return Err(Unknown::NotInCatalog);
             }
+            return Ok(());
         }
-        self.fitting(&all, count, path);
+        self.fitting(all, count, path);
         Ok(())
     }
 
     /// Of these functions, those that take so many arguments, else all.
-    fn fitting(&mut self, all: &[&Function], count: usize, path: &[String]) {
-        let fits = |function: &&&Function| {
+    fn fitting(
+        &mut self,
+        all: impl Iterator<Item = &'a Function> + Clone,
+        count: usize,
+        path: &[String],
+    ) {
+        let fits = |function: &&Function| {
             let most = function.arguments.len();
             let least = most.saturating_sub(usize::from(function.defaults));
             function.variadic || (least..=most).contains(&count)
         };
-        let any = !all.iter().any(|function| fits(&function));
-        for function in all.iter().filter(|function| any || fits(function)) {
+        let any = !all.clone().any(|function| fits(&function));
+        for function in all.filter(|function| any || fits(function)) {
             self.calls(function, path);
         }
     }
 
     fn operator(&mut self, (schema, name): (Option<&str>, &str), path: &[String]) -> Resolved<()> {
-        for name in operators(&name) {
+        for name in operators(name) {
             if let Some(certainty) = self.certainty(path) {
                 self.unsure |= !certainty.operator((schema, name));
                 continue;
@@ -587,7 +587,7 @@ impl<'a> Bound<'a> {
         Ok(())
     }
 
-    fn calls(&mut self, function: &Function, path: &[String]) {
+    fn calls(&mut self, function: &'a Function, path: &[String]) {
         if self.besides && function.is_built_in() {
             return;
         }
@@ -608,43 +608,46 @@ impl<'a> Bound<'a> {
             catalog::Volatility::Stable => Volatility::Stable,
             catalog::Volatility::Volatile => Volatility::Volatile,
         };
-        self.calls.insert(CallUse {
-            schema: function.schema.clone().into(),
-            name: function.name.clone().into(),
-            reached: self.behind,
-            volatility,
-        });
+        let (schema, name) = (Cow::Borrowed(&function.schema), Cow::Borrowed(&function.name));
+        self.calls.add(Called { schema, name, reached: self.behind, volatility });
     }
 
     fn finish(mut self) -> Resolved<Found> {
-        let behind = Reach::new(self.catalog, self.left)
-            .behind(&self.uses, (&self.events, &self.changed))?;
+        let uses = std::mem::take(&mut self.uses).into_sorted();
+        let behind =
+            Reach::new(self.catalog, self.left).behind(&uses, (&self.events, &self.changed))?;
         self.forget_harmless_views(&behind.as_named, &behind.reached);
-        let direct: Vec<Use> = self.uses.union(&behind.as_named).copied().collect();
-        self.conversions(&direct)?;
+        if self.catalog.has_own_conversions() {
+            let direct: Vec<Use> = uses.iter().chain(&behind.as_named).copied().collect();
+            self.conversions(&direct)?;
+        }
         if !behind.is_silent() {
             self.behind(&behind)?;
         }
-        let reached: Vec<Use> = behind.reached.iter().copied().collect();
-        self.conversions(&reached)?;
-        let mut columns = BTreeSet::new();
-        let all = [(&self.uses, false), (&behind.as_named, false), (&behind.reached, true)];
-        for (uses, reached) in all {
-            for used in uses {
-                columns.insert(self.column(*used, reached)?);
-            }
+        if self.catalog.has_own_conversions() {
+            let reached: Vec<Use> = behind.reached.iter().copied().collect();
+            self.conversions(&reached)?;
         }
-        let mut calls: Vec<CallUse> = self.calls.into_iter().collect();
+        let mut columns = Vec::with_capacity(uses.len());
+        let named = uses.iter().chain(&behind.as_named).map(|used| (used, false));
+        for (used, reached) in named.chain(behind.reached.iter().map(|used| (used, true))) {
+            let before = columns.last().map(|last: &Seen<'a>| last.relation);
+            columns.push(self.column(*used, reached, before)?);
+        }
+        sort(&mut columns);
+        columns.dedup_by(|next, kept| kept.compared(next) == Ordering::Equal);
+        let mut calls = self.calls.into_sorted();
         // Of one function's overloads the laxest counts; they are sorted by name, then volatility.
         calls.reverse();
         calls.dedup_by(|next, kept| {
-            (&next.schema, &next.name, next.reached) == (&kept.schema, &kept.name, kept.reached)
+            next.reached == kept.reached && next.name == kept.name && next.schema == kept.schema
         });
-        calls.reverse();
         let known = |is_known: bool| if is_known { Ok(()) } else { Err(Unknown::NoCatalog) };
+        let columns = || columns.into_iter().map(Seen::fact).collect();
+        let calls = || calls.into_iter().rev().map(Called::fact).collect();
         Ok(Found {
-            columns: fact(known(!self.unseen).map(|()| columns.into_iter().collect())),
-            calls: fact(known(!self.unsure).map(|()| calls)),
+            columns: fact(known(!self.unseen).map(|()| columns())),
+            calls: fact(known(!self.unsure).map(|()| calls())),
             tenants: fact(known(!self.unseen).map(|()| self.tenants.into_iter().collect())),
             runs: self.runs,
         })
@@ -655,11 +658,11 @@ impl<'a> Bound<'a> {
         self.behind = true;
         let (path, unsure) = (of_definitions(), self.unsure);
         for call in &behind.calls {
-            self.call(call, &path)?;
+            self.call(call.written(), &path)?;
         }
         self.besides = true;
         for call in &behind.besides {
-            self.call(call, &path)?;
+            self.call(call.written(), &path)?;
         }
         for (function, relation) in &behind.fired {
             let function = self.catalog.function_by_oid(*function).ok_or(Unknown::NotInCatalog)?;
@@ -684,35 +687,35 @@ impl<'a> Bound<'a> {
         }
     }
 
-    fn column(&self, used: Use, reached: bool) -> Resolved<ColumnUse> {
-        let relation = self.catalog.relation_by_oid(used.relation).ok_or(Unknown::NotInCatalog)?;
+    /// The column of a use; `before` is the relation of the use before it.
+    fn column(&self, used: Use, reached: bool, before: Option<&'a Relation>) -> Resolved<Seen<'a>> {
+        let relation = match before {
+            Some(before) if before.oid == used.relation => before,
+            Some(_) | None => {
+                self.catalog.relation_by_oid(used.relation).ok_or(Unknown::NotInCatalog)?
+            }
+        };
         let column = match used.part {
             Part::Any => None,
             Part::Column(number) => {
-                let stored = relation.columns.iter().find(|column| column.number == number);
-                let system = SYSTEM_COLUMNS.iter().find(|(_, system)| *system == number);
-                let name = stored.map(|column| &*column.name).or(system.map(|(name, _)| *name));
-                Some(name.ok_or(Unknown::NotInCatalog)?.to_owned())
+                let stored = relation.column(number).map(|column| Cow::Borrowed(&column.name));
+                let system = || SYSTEM_COLUMNS.iter().find(|(_, system)| *system == number);
+                let name =
+                    stored.or_else(|| system().map(|(name, _)| Cow::Owned(Name::from(*name))));
+                Some(name.ok_or(Unknown::NotInCatalog)?)
             }
         };
-        Ok(ColumnUse {
-            schema: relation.schema.clone().into(),
-            relation: relation.name.clone().into(),
-            column,
-            role: used.role,
-            reached,
-        })
+        Ok(Seen { relation, column, role: used.role, reached })
     }
 }
 
 /// The operators that a written one stands for.
-pub(super) fn operators<'n>(name: &'n &'n str) -> &'n [&'n str] {
-    match *name {
-        "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC" => {
-            &["<", "<=", ">", ">="]
-        }
-        _ => std::slice::from_ref(name),
-    }
+pub(super) fn operators(name: &str) -> impl Iterator<Item = &str> {
+    const ORDERED: &[&str] = &["<", "<=", ">", ">="];
+    let several =
+        matches!(name, "BETWEEN" | "NOT BETWEEN" | "BETWEEN SYMMETRIC" | "NOT BETWEEN SYMMETRIC");
+    let one = (!several).then_some(name);
+    ORDERED.iter().copied().filter(move |_| several).chain(one)
 }
 
 fn fact<T>(found: Resolved<T>) -> Fact<T> {
@@ -721,8 +724,9 @@ fn fact<T>(found: Resolved<T>) -> Fact<T> {
 
 /// Where a function or an operator is looked up: never among temporary ones, unless the statement
 /// says so (PostgreSQL documentation, "The Schema Search Path").
-pub(super) fn callable<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
-    let mut all = schemas(schema, path);
-    all.retain(|one| schema.is_some() || *one != TEMPORARY);
-    all
+pub(super) fn callable<'p>(
+    schema: Option<&'p str>,
+    path: &'p [String],
+) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
+    schemas(schema, path).filter(move |one| schema.is_some() || *one != TEMPORARY)
 }

@@ -19,6 +19,7 @@ use super::reach::of_definitions;
 use super::utility::PLPGSQL;
 use crate::catalog::{Catalog, Function, FunctionKind, Oid, Relation, Volatility};
 use crate::context::{Context, SearchPaths};
+use crate::resolve::SharedPaths;
 use crate::walk::{self, Environment};
 use crate::{limits, ops, options, parse};
 
@@ -169,7 +170,8 @@ impl Bodies<'_> {
         context: &Context<'_>,
         body: InBody<'_>,
     ) -> Option<(SqlFacts, BTreeSet<Run>)> {
-        let mut found = walk::statement(root, Environment::new(*context, self.left));
+        let mut found =
+            walk::statement(root, Environment::new(*context, &SharedPaths::new(), self.left));
         let texts = std::mem::take(&mut found.texts);
         if !found.references.is_empty() || !found.effects.is_empty() {
             return None;

@@ -8,10 +8,11 @@ use model::{Access, ColumnRole, Unknown};
 
 use super::certain::UNSEEN;
 use super::from::{Place, columns_of, item_of};
-use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::namespace::{CteScope, Item, Namespace, Output, Outputs};
 use super::tenancy::{Binds, at, references};
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS};
 use crate::catalog::{Event, Relation};
+use crate::few::Few;
 use crate::parse::{CastNodeList, Node, nodes, present, raw};
 
 impl<'a> Resolver<'a> {
@@ -45,7 +46,7 @@ impl<'a> Resolver<'a> {
         if let Some(conflict) = insert.on_conflict_clause() {
             self.on_conflict(conflict, (relation, &item), ctes)?;
         }
-        self.returning(insert.returning_clause(), (relation, vec![item]), ctes)
+        self.returning(insert.returning_clause(), (relation, &[item]), ctes)
     }
 
     fn on_conflict(
@@ -71,15 +72,8 @@ impl<'a> Resolver<'a> {
                 self.used_whole(relation, ColumnRole::Filter)?;
             }
         }
-        let excluded = Item {
-            name: Some("excluded"),
-            columns: Columns::Derived(Rc::new(names_of(relation))),
-            bare: false,
-            visible: false,
-            rows: Rc::from([]),
-            reference: None,
-            carries: Rc::from([]),
-        };
+        let excluded =
+            Item { visible: false, ..Item::derived(Some("excluded"), names_of(relation)) };
         let both =
             Rc::new(Namespace { items: vec![item.clone(), excluded], outer: self.around.clone() });
         self.assignments(conflict.target_list(), relation, &both, ctes)?;
@@ -107,12 +101,12 @@ impl<'a> Resolver<'a> {
         let mut place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
         self.sources(update.from_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
-        let namespace = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
+        let namespace = Rc::new(Namespace { items, outer: self.around.clone() });
         self.assignments(update.target_list(), relation, &namespace, ctes)?;
         self.expression(update.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(update.where_clause(), &namespace, &Binds::All)?;
         self.moved(update.target_list().iter(), relation)?;
-        self.returning(update.returning_clause(), (relation, items), ctes)
+        self.returning(update.returning_clause(), (relation, &namespace.items), ctes)
     }
 
     pub(super) fn delete(
@@ -127,10 +121,10 @@ impl<'a> Resolver<'a> {
         let mut place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
         self.sources(delete.using_clause(), &mut place)?;
         let items: Vec<Item<'a>> = std::iter::once(item).chain(place.left).collect();
-        let namespace = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
+        let namespace = Rc::new(Namespace { items, outer: self.around.clone() });
         self.expression(delete.where_clause(), &namespace, ctes, ColumnRole::Filter)?;
         self.bound_by(delete.where_clause(), &namespace, &Binds::All)?;
-        self.returning(delete.returning_clause(), (relation, items), ctes)
+        self.returning(delete.returning_clause(), (relation, &namespace.items), ctes)
     }
 
     pub(super) fn merge_into(
@@ -141,8 +135,9 @@ impl<'a> Resolver<'a> {
         let ctes = self.with(merge.with_clause(), ctes)?;
         let (relation, item) = self.target_item(merge.relation())?;
         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
-        let place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
-        let source = self.source(merge.source_relation(), &place)?;
+        let mut place = Place { outer: self.around.clone(), ctes, left: Vec::new() };
+        self.source(merge.source_relation(), &mut place)?;
+        let source = place.left;
         let by_source = |when: &nodes::MergeWhenClause| {
             when.match_kind == raw::MergeMatchKind::MERGE_WHEN_NOT_MATCHED_BY_SOURCE
         };
@@ -153,14 +148,14 @@ impl<'a> Resolver<'a> {
             Binds::Only(references(std::slice::from_ref(&item)))
         };
         let items: Vec<Item<'a>> = std::iter::once(item).chain(source.iter().cloned()).collect();
-        let both = Rc::new(Namespace { items: items.clone(), outer: self.around.clone() });
+        let both = Rc::new(Namespace { items, outer: self.around.clone() });
         let source = Rc::new(Namespace { items: source, outer: self.around.clone() });
         self.expression(merge.join_condition(), &both, ctes, ColumnRole::Join)?;
         self.bound_by(merge.join_condition(), &both, &binds)?;
         for when in merge.merge_when_clauses() {
             self.merge_branch(when, relation, (&both, &source), ctes)?;
         }
-        self.returning(merge.returning_clause(), (relation, items), ctes)
+        self.returning(merge.returning_clause(), (relation, &both.items), ctes)
     }
 
     fn merge_branch(
@@ -251,8 +246,8 @@ impl<'a> Resolver<'a> {
         if select.values_lists().is_empty() {
             // What it yields may be the column of a reference that is bound.
             let output = outputs.columns.get(position).filter(|_| !outputs.open);
-            let from = output.map(|output| Rc::clone(&output.same)).unwrap_or_default();
-            if let (Some(to), [from]) = (reference, &*from)
+            let from = output.map(|output| &*output.same).unwrap_or_default();
+            if let (Some(to), [from]) = (reference, from)
                 && self.are_compared_alike(*from, to)
             {
                 self.tenants.link(*from, to);
@@ -335,29 +330,28 @@ impl<'a> Resolver<'a> {
     fn returning(
         &mut self,
         clause: Option<&'a nodes::ReturningClause>,
-        (relation, mut items): (&'a Relation, Vec<Item<'a>>),
+        (relation, items): (&'a Relation, &[Item<'a>]),
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
         let Some(clause) = clause else { return Ok(Outputs::default()) };
+        let mut items = items.to_vec();
         let named = clause.options().iter().filter_map(nodes::ReturningOption::value);
         for name in named.chain(["old", "new"]) {
             items.push(Item {
                 name: Some(name),
-                columns: columns_of(relation, Vec::new()),
+                columns: columns_of(relation, Few::None),
                 bare: false,
                 visible: false,
-                rows: Rc::from([relation]),
+                rows: Few::One(relation),
                 reference: None,
-                carries: Rc::from([]),
+                carries: Few::None,
             });
         }
         let namespace = Rc::new(Namespace { items, outer: self.around.clone() });
         let mut outputs = Outputs::default();
         for target in clause.exprs() {
             let Node::ResTarget(target) = target else { return Err(Unknown::UnknownStatement) };
-            let found = self.target(target, &namespace, ctes)?;
-            outputs.open |= found.open;
-            outputs.columns.extend(found.columns);
+            self.target(target, &namespace, ctes, &mut outputs)?;
         }
         Ok(outputs)
     }

@@ -13,7 +13,7 @@ use crate::catalog::Function;
 use crate::children::each_child;
 use crate::newer::{self, Older};
 use crate::parse::{Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, strings, type_names};
+use crate::resolve::{Dotted, Qualified, each_string, type_written};
 
 impl<'a> Resolver<'a> {
     pub(super) fn expressions(
@@ -44,8 +44,9 @@ impl<'a> Resolver<'a> {
         if matches!(root, Node::None) {
             return Ok(());
         }
-        let mut stack = vec![root];
-        while let Some(node) = stack.pop() {
+        let base = self.stack.len();
+        let mut next = Some(root);
+        while let Some(node) = next {
             self.spend(1)?;
             match node {
                 Node::ColumnRef(column) => self.column(column, namespace, role)?,
@@ -57,9 +58,10 @@ impl<'a> Resolver<'a> {
                 }
                 other => {
                     self.note_call(other);
-                    each_child(other, &mut |child| stack.push(child));
+                    each_child(other, &mut |child| self.stack.push(child));
                 }
             }
+            next = if self.stack.len() > base { self.stack.pop() } else { None };
         }
         Ok(())
     }
@@ -68,15 +70,13 @@ impl<'a> Resolver<'a> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other nodes call nothing by name")]
     pub(super) fn note_call(&mut self, node: Node<'a>) {
         if let Some(Older::Call(name)) = self.older(node) {
-            self.touched.calls.insert(Call::Older(name));
+            self.touched.calls.add(Call::Older(name));
         }
         match node {
             Node::FuncCall(call) => {
                 if let Some(written) = Qualified::of_list(call.funcname()) {
-                    let schema = written.schema.map(str::to_owned);
-                    let count = count(call);
-                    let call = Call::Function(schema, written.name.to_owned(), count);
-                    self.touched.calls.insert(call);
+                    let call = Call::Function(written.schema, written.name, count(call));
+                    self.touched.calls.add(call);
                 }
             }
             Node::A_Expr(expression) => self.operator(expression.name()),
@@ -90,26 +90,24 @@ impl<'a> Resolver<'a> {
             }
             Node::CaseExpr(case) if !matches!(case.arg(), Node::None) => self.equals(),
             Node::TypeCast(cast) if !is_plain(cast.arg()) => {
-                self.touched.calls.insert(Call::Conversion);
+                self.touched.calls.add(Call::Conversion);
             }
             Node::SortBy(sort) => self.operator(sort.use_op()),
             Node::TypeName(name) => {
-                let names = type_names(name);
-                if let Some(written) = Qualified::of(&names) {
+                if let Some(written) = type_written(name) {
                     let schema =
                         newer::type_schema(written.schema, written.name, self.server_major);
-                    let schema = schema.map(str::to_owned);
-                    self.touched.calls.insert(Call::Cast(schema, written.name.to_owned()));
+                    self.touched.calls.add(Call::Cast(schema, written.name));
                 }
             }
             Node::SQLValueFunction(function) => {
-                let name = super::figure::value_function(function.op).to_owned();
-                self.touched.calls.insert(Call::Grammar(name));
+                let name = super::figure::value_function(function.op);
+                self.touched.calls.add(Call::Grammar(name));
             }
             Node::A_Indirection(indirection) => {
                 // `(x).f` is PostgreSQL for `f(x)`.
-                for name in strings(indirection.indirection()) {
-                    self.touched.calls.insert(Call::Attribute(name.to_owned()));
+                for name in each_string(indirection.indirection()) {
+                    self.touched.calls.add(Call::Attribute(name));
                 }
             }
             _ => {}
@@ -123,13 +121,12 @@ impl<'a> Resolver<'a> {
 
     /// The operator that the server looks for where USING, NATURAL, IN and CASE write none.
     pub(super) fn equals(&mut self) {
-        self.touched.calls.insert(Call::Operator(None, "=".to_owned()));
+        self.touched.calls.add(Call::Operator(None, "="));
     }
 
     pub(super) fn operator(&mut self, name: &'a NodeList) {
         if let Some(written) = Qualified::of_list(name) {
-            let schema = written.schema.map(str::to_owned);
-            self.touched.calls.insert(Call::Operator(schema, written.name.to_owned()));
+            self.touched.calls.add(Call::Operator(written.schema, written.name));
         }
     }
 
@@ -139,18 +136,15 @@ impl<'a> Resolver<'a> {
         namespace: &Rc<Namespace<'a>>,
         role: ColumnRole,
     ) -> Resolved<()> {
-        let names = strings(column.fields());
-        let star = names.len() < column.fields().len();
-        if star {
-            return self.row_star(&names, namespace, role);
+        let names = Dotted::of(column.fields());
+        if names.count < column.fields().len() {
+            return self.row_star(names, namespace, role);
         }
-        match names.as_slice() {
-            [] => Err(Unknown::NotInCatalog),
-            [name] => self.bare_column(name, namespace, role),
-            [table, name] => self.qualified(None, table, name, (namespace, role)),
-            [.., schema, table, name] => {
-                self.qualified(Some(schema), table, name, (namespace, role))
-            }
+        match names.count {
+            0 => Err(Unknown::NotInCatalog),
+            1 => self.bare_column(names.name, namespace, role),
+            2 => self.qualified(None, names, (namespace, role)),
+            3.. => self.qualified(Some(names.schema), names, (namespace, role)),
         }
     }
 
@@ -161,15 +155,15 @@ impl<'a> Resolver<'a> {
         namespace: &Rc<Namespace<'a>>,
         role: ColumnRole,
     ) -> Resolved<()> {
-        let (found, perhaps) = namespace.column(name);
-        if !found.is_empty() {
-            for found in found {
-                self.use_found(found, role)?;
+        let (hits, perhaps) = namespace.column(name);
+        if !hits.all().is_empty() {
+            for hit in hits.all() {
+                self.use_found(*hit, role)?;
             }
             return Ok(());
         }
-        match namespace.item(None, name).cloned() {
-            Some(item) => self.use_row(&item, role),
+        match namespace.item(None, name) {
+            Some(item) => self.use_row(item, role),
             None if perhaps => Ok(()),
             None => Err(Unknown::NotInCatalog),
         }
@@ -179,22 +173,21 @@ impl<'a> Resolver<'a> {
     fn qualified(
         &mut self,
         schema: Option<&str>,
-        table: &str,
-        name: &str,
+        names: Dotted<'a>,
         (namespace, role): (&Rc<Namespace<'a>>, ColumnRole),
     ) -> Resolved<()> {
-        let Some(item) = namespace.item(schema, table).cloned() else {
+        let Some(item) = namespace.item(schema, names.table) else {
             return Err(Unknown::NotInCatalog);
         };
-        match item.find(name) {
-            found @ (Found::Stored(..) | Found::Derived(..)) => self.use_found(found, role),
+        match item.find(names.name) {
+            found @ (Found::Stored(..) | Found::Derived(_)) => self.use_found(found, role),
             Found::Perhaps => {
-                self.touched.calls.insert(Call::Attribute(name.to_owned()));
+                self.touched.calls.add(Call::Attribute(names.name));
                 Ok(())
             }
             Found::Not => {
-                self.touched.calls.insert(Call::Attribute(name.to_owned()));
-                self.use_row(&item, role)
+                self.touched.calls.add(Call::Attribute(names.name));
+                self.use_row(item, role)
             }
         }
     }
@@ -202,23 +195,23 @@ impl<'a> Resolver<'a> {
     /// `t.*` inside an expression: the row, or all its columns.
     fn row_star(
         &mut self,
-        names: &[&str],
+        names: Dotted<'a>,
         namespace: &Rc<Namespace<'a>>,
         role: ColumnRole,
     ) -> Resolved<()> {
-        let found = match names {
-            [] => {
+        let found = match names.count {
+            0 => {
                 for item in namespace.items.iter().filter(|item| item.visible) {
                     self.use_all(item, role)?;
                 }
                 return Ok(());
             }
-            [name] => namespace.item(None, name),
-            [.., schema, name] => namespace.item(Some(schema), name),
+            1 => namespace.item(None, names.name),
+            2.. => namespace.item(Some(names.table), names.name),
         };
-        let Some(item) = found.cloned() else { return Err(Unknown::NotInCatalog) };
-        self.use_row(&item, role)?;
-        self.use_all(&item, role).map(|_outputs| ())
+        let Some(item) = found else { return Err(Unknown::NotInCatalog) };
+        self.use_row(item, role)?;
+        self.use_all(item, role).map(|_outputs| ())
     }
 
     /// Every function that a written name may mean.
@@ -226,13 +219,9 @@ impl<'a> Resolver<'a> {
         &self,
         written: Qualified<'a>,
     ) -> impl Iterator<Item = &'a Function> {
-        let schemas = callable(written.schema, self.path);
         let catalog = self.catalog;
-        schemas
-            .into_iter()
+        callable(written.schema, self.path)
             .flat_map(move |schema| catalog.functions(schema, written.name))
-            .collect::<Vec<_>>()
-            .into_iter()
     }
 }
 

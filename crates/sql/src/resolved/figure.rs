@@ -5,7 +5,7 @@
 //! server's, and the order of strengths, too.
 
 use crate::parse::{Node, nodes, raw};
-use crate::resolve::{strings, type_names};
+use crate::resolve::{last_string, last_type_name};
 
 /// What a column is called if nothing gives it a name.
 const NAMELESS: &str = "?column?";
@@ -51,17 +51,17 @@ fn named(name: Option<&str>) -> Step<'_> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other nodes leave a column nameless")]
 fn step(node: Node<'_>) -> Step<'_> {
     match node {
-        Node::ColumnRef(column) => named(strings(column.fields()).last().copied()),
-        Node::A_Indirection(indirection) => match strings(indirection.indirection()).last() {
+        Node::ColumnRef(column) => named(last_string(column.fields())),
+        Node::A_Indirection(indirection) => match last_string(indirection.indirection()) {
             Some(name) => Step::Name(name),
             None => Step::Down(indirection.arg()),
         },
-        Node::FuncCall(call) => named(strings(call.funcname()).last().copied()),
+        Node::FuncCall(call) => named(last_string(call.funcname())),
         Node::A_Expr(expression) if expression.kind == raw::A_Expr_Kind::AEXPR_NULLIF => {
             Step::Name("nullif")
         }
         Node::TypeCast(cast) => {
-            let name = cast.type_name().and_then(|target| type_names(target).last().copied());
+            let name = cast.type_name().and_then(last_type_name);
             Step::Weak(name, cast.arg())
         }
         Node::CollateClause(collate) => Step::Down(collate.arg()),

@@ -11,13 +11,16 @@ use super::figure;
 use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
 use super::tenancy::{Binds, references};
 use super::{Call, Part, Resolved, Resolver};
-use crate::catalog::{FunctionKind, Relation, TypeKind};
+use crate::catalog::{FunctionKind, Oid, Relation, TypeKind};
+use crate::few::Few;
 use crate::newer;
 use crate::parse::{Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, strings};
+use crate::resolve::{Qualified, each_string};
+
+/// So many pairs are compared one by one.
+const FEW_PAIRS: usize = 256;
 
 /// Where FROM items stand.
-#[derive(Clone)]
 pub(super) struct Place<'a> {
     /// What is around the query.
     pub(super) outer: Option<Rc<Namespace<'a>>>,
@@ -41,40 +44,41 @@ impl<'a> Resolver<'a> {
     /// A FROM clause: every item in order, each LATERAL one with those before it in scope.
     pub(super) fn sources(&mut self, clause: &'a NodeList, place: &mut Place<'a>) -> Resolved<()> {
         for node in clause {
-            let items = self.source(node, place)?;
-            place.left.extend(items);
+            self.source(node, place)?;
         }
         Ok(())
     }
 
-    /// One item: the names that it brings.
-    pub(super) fn source(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
+    /// One item: adds the names that it brings.
+    pub(super) fn source(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Resolved<()> {
         self.spend(1)?;
         self.deeper(|this| this.source_node(node, place))
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else stands in FROM: unknown")]
-    fn source_node(&mut self, node: Node<'a>, place: &Place<'a>) -> Resolved<Vec<Item<'a>>> {
-        match node {
-            Node::RangeVar(var) => Ok(vec![self.relation_source(var, place)?]),
+    fn source_node(&mut self, node: Node<'a>, place: &mut Place<'a>) -> Resolved<()> {
+        let item = match node {
+            Node::RangeVar(var) => self.relation_source(var, place)?,
             Node::RangeSubselect(sub) => {
                 let outer = place.around(sub.lateral);
                 let outputs = self.query(sub.subquery(), outer.as_ref(), place.ctes)?;
-                Ok(vec![derived(outputs, sub.alias(), None)])
+                derived(outputs, sub.alias(), None)
             }
-            Node::RangeFunction(function) => Ok(vec![self.function_source(function, place)?]),
-            Node::RangeTableFunc(function) => Ok(vec![self.xml_source(function, place)?]),
-            Node::JsonTable(table) => Ok(vec![self.json_source(table, place)?]),
+            Node::RangeFunction(function) => self.function_source(function, place)?,
+            Node::RangeTableFunc(function) => self.xml_source(function, place)?,
+            Node::JsonTable(table) => self.json_source(table, place)?,
             Node::RangeTableSample(sample) => {
                 let namespace = place.lateral();
                 self.expressions(sample.args(), &namespace, place.ctes, ColumnRole::Filter)?;
                 self.expression(sample.repeatable(), &namespace, place.ctes, ColumnRole::Filter)?;
                 self.method(sample);
-                self.source(sample.relation(), place)
+                return self.source(sample.relation(), place);
             }
-            Node::JoinExpr(join) => self.join_source(join, place),
-            _ => Err(Unknown::UnknownStatement),
-        }
+            Node::JoinExpr(join) => return self.join_source(join, place),
+            _ => return Err(Unknown::UnknownStatement),
+        };
+        place.left.push(item);
+        Ok(())
     }
 
     /// What a function yields becomes a value of this type.
@@ -89,8 +93,7 @@ impl<'a> Resolver<'a> {
         let written = Qualified::of_list(sample.method());
         let other = written.filter(|one| !matches!(one.name, "system" | "bernoulli"));
         if let Some(method) = other {
-            let schema = method.schema.map(str::to_owned);
-            self.touched.calls.insert(Call::Function(schema, method.name.to_owned(), 1));
+            self.touched.calls.add(Call::Function(method.schema, method.name, 1));
         }
     }
 
@@ -204,7 +207,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The relation whose rows have this type, through domains and arrays.
-    fn row_of(&self, oid: crate::catalog::Oid) -> Option<&'a Relation> {
+    fn row_of(&self, oid: Oid) -> Option<&'a Relation> {
         let found = self.catalog.type_by_oid(oid)?;
         match found.kind {
             TypeKind::Composite(relation) => self.catalog.relation_by_oid(relation),
@@ -226,7 +229,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// `record`, `anyelement` and their like: the shape depends on the call.
-    fn is_opaque_row(&self, oid: crate::catalog::Oid) -> bool {
+    fn is_opaque_row(&self, oid: Oid) -> bool {
         self.catalog.type_by_oid(oid).is_none_or(|found| {
             matches!(found.kind, TypeKind::Pseudo | TypeKind::Domain(_)) && &*found.name != "void"
         })
@@ -274,77 +277,45 @@ impl<'a> Resolver<'a> {
     }
 
     /// A join: both sides' names, and columns in which USING ones are one.
-    fn join_source(
-        &mut self,
-        join: &'a nodes::JoinExpr,
-        place: &Place<'a>,
-    ) -> Resolved<Vec<Item<'a>>> {
-        let mut left = self.source(join.larg(), place)?;
-        let mut beside = place.clone();
-        beside.left.extend(left.iter().cloned());
-        let mut right = self.source(join.rarg(), &beside)?;
+    fn join_source(&mut self, join: &'a nodes::JoinExpr, place: &mut Place<'a>) -> Resolved<()> {
+        let start = place.left.len();
+        self.source(join.larg(), place)?;
+        let middle = place.left.len() - start;
+        self.source(join.rarg(), place)?;
+        let items = place.left.split_off(start);
+        let inside = Rc::new(Namespace { items, outer: place.outer.clone() });
+        let Some((left, right)) = inside.items.split_at_checked(middle) else {
+            return Err(Unknown::UnknownStatement);
+        };
         let binds = match join.jointype {
             raw::JoinType::JOIN_INNER => Binds::All,
-            raw::JoinType::JOIN_LEFT => Binds::Only(references(&right)),
-            raw::JoinType::JOIN_RIGHT => Binds::Only(references(&left)),
+            raw::JoinType::JOIN_LEFT => Binds::Only(references(right)),
+            raw::JoinType::JOIN_RIGHT => Binds::Only(references(left)),
             _ => Binds::Nothing,
         };
-        let shared = self.shared_columns(join, &left, &right)?;
-        let mut merged = self.merge(&shared, &left, &right)?;
-        let (left_same, right_same) = (self.sames(&left, &shared)?, self.sames(&right, &shared)?);
-        let others = self.others(&shared, &left, &right)?;
-        let rows = rows_of(&left, &right);
-        let mut items: Vec<Item<'a>> = left.drain(..).chain(right.drain(..)).collect();
-        let inside = Rc::new(Namespace { items: items.clone(), outer: place.outer.clone() });
+        let shared = self.shared_columns(join, left, right)?;
+        let mut merged = self.merge(&shared, left, right)?;
+        let (left_same, right_same) = (self.sames(left, &shared)?, self.sames(right, &shared)?);
+        let mut columns = Outputs::default();
+        let open = self.others(&shared, (left, right), &mut columns.columns)?;
+        let rows = rows_of(left, right);
         if !shared.is_empty() || join.is_natural {
             self.equals();
         }
         self.expression(join.quals(), &inside, place.ctes, ColumnRole::Join)?;
         self.bound_by(join.quals(), &inside, &binds)?;
         self.same_tenants(&mut merged, join.jointype, (&left_same, &right_same), (&inside, &binds));
-        let mut columns = Outputs { columns: merged.clone(), ..Outputs::default() };
-        columns.open = others.open;
-        columns.columns.extend(others.columns);
-        for item in &mut items {
-            item.visible = false;
+        columns.open = open;
+        if !merged.is_empty() {
+            columns.columns.splice(0..0, merged.iter().cloned());
         }
-        if let Some(alias) = join.join_using_alias().and_then(nodes::Alias::aliasname) {
-            items.push(Item {
-                name: Some(alias),
-                columns: Columns::Derived(Rc::new(Outputs {
-                    columns: merged,
-                    ..Outputs::default()
-                })),
-                bare: false,
-                visible: false,
-                rows: Rc::from([]),
-                reference: None,
-                carries: Rc::from([]),
-            });
+        let first = place.left.len();
+        match Rc::try_unwrap(inside) {
+            Ok(namespace) => place.left.extend(namespace.items),
+            Err(shared) => place.left.extend(shared.items.iter().cloned()),
         }
-        if let Some(alias) = join.alias() {
-            let outputs = columns.renamed(alias.colnames());
-            let carries = references(&items).into_iter().collect();
-            return Ok(vec![Item {
-                name: alias.aliasname(),
-                columns: Columns::Derived(Rc::new(outputs)),
-                bare: false,
-                visible: true,
-                rows,
-                reference: None,
-                carries,
-            }]);
-        }
-        items.push(Item {
-            name: None,
-            columns: Columns::Derived(Rc::new(columns)),
-            bare: false,
-            visible: true,
-            rows,
-            reference: None,
-            carries: Rc::from([]),
-        });
-        Ok(items)
+        joined(join, (merged, columns, rows), (place, first));
+        Ok(())
     }
 
     /// Columns that USING makes one are equal; the one that is left has the value of the side that
@@ -369,7 +340,7 @@ impl<'a> Resolver<'a> {
                 raw::JoinType::JOIN_INNER => left.iter().chain(right).copied().collect(),
                 raw::JoinType::JOIN_LEFT => left.iter().copied().collect(),
                 raw::JoinType::JOIN_RIGHT => right.iter().copied().collect(),
-                _ => Rc::from([]),
+                _ => Few::None,
             };
         }
     }
@@ -386,22 +357,20 @@ impl<'a> Resolver<'a> {
         names.iter().map(of).collect()
     }
 
-    /// The columns of a join but those of USING.
+    /// Adds the columns of a join but those of USING; whether there may be more.
     fn others(
         &self,
         shared: &[&str],
-        left: &[Item<'a>],
-        right: &[Item<'a>],
-    ) -> Resolved<Outputs<'a>> {
+        (left, right): (&[Item<'a>], &[Item<'a>]),
+        columns: &mut Vec<Output<'a>>,
+    ) -> Resolved<bool> {
         let shared: HashSet<&str> = shared.iter().copied().collect();
-        let mut outputs = Outputs::default();
+        let wanted = |name: &str| shared.is_empty() || !shared.contains(name);
+        let mut open = false;
         for item in visible(left).chain(visible(right)) {
-            let found = self.columns_of(item)?;
-            outputs.open |= found.open;
-            let own = found.columns.into_iter().filter(|output| !shared.contains(output.name));
-            outputs.columns.extend(own);
+            open |= self.put_columns(item, columns, &wanted)?;
         }
-        Ok(outputs)
+        Ok(open)
     }
 
     /// The names of USING or NATURAL.
@@ -437,22 +406,53 @@ impl<'a> Resolver<'a> {
             let mut targets = Vec::new();
             for side in [left, right] {
                 let found = self.columns_named(side, name)?;
-                targets.extend(found.iter().flat_map(|output| output.targets.to_vec()));
+                targets.extend(found.iter().flat_map(|output| output.targets.iter().copied()));
             }
             for (relation, number, _) in &targets {
                 self.used(*relation, Part::Column(*number), ColumnRole::Join)?;
             }
-            merged.push(Output { targets: Rc::from(targets), ..Output::named(name) });
+            let targets = targets.into_iter().collect();
+            merged.push(Output { targets, ..Output::named(name) });
         }
         Ok(merged)
     }
 }
 
-/// The relations whose rows a join is made of, each once: the names of inner joins have them, too.
-fn rows_of<'a>(left: &[Item<'a>], right: &[Item<'a>]) -> Rc<[&'a Relation]> {
-    let mut seen = HashSet::new();
-    let all = left.iter().chain(right).flat_map(|item| item.rows.iter().copied());
-    all.filter(|relation| seen.insert(relation.oid)).collect()
+/// What a join makes of its items, which stand at `first` and behind it.
+fn joined<'a>(
+    join: &'a nodes::JoinExpr,
+    (merged, columns, rows): (Vec<Output<'a>>, Outputs<'a>, Few<&'a Relation>),
+    (place, first): (&mut Place<'a>, usize),
+) {
+    for item in place.left.iter_mut().skip(first) {
+        item.visible = false;
+    }
+    if let Some(alias) = join.join_using_alias().and_then(nodes::Alias::aliasname) {
+        let columns = Outputs { columns: merged, ..Outputs::default() };
+        place.left.push(Item { visible: false, ..Item::derived(Some(alias), columns) });
+    }
+    if let Some(alias) = join.alias() {
+        let items = place.left.get(first..).unwrap_or_default();
+        let carries = references(items).into_iter().collect();
+        place.left.truncate(first);
+        let outputs = columns.renamed(alias.colnames());
+        place.left.push(Item { rows, carries, ..Item::derived(alias.aliasname(), outputs) });
+    } else {
+        place.left.push(Item { rows, ..Item::derived(None, columns) });
+    }
+}
+
+/// The relations whose rows a join is made of, each once: the names of inner joins have them, too. The last item of
+/// a side has those of all before it.
+fn rows_of<'a>(left: &[Item<'a>], right: &[Item<'a>]) -> Few<&'a Relation> {
+    let of = |side: &[Item<'a>]| side.last().map(|last| last.rows.clone()).unwrap_or_default();
+    let (left, right) = (of(left), of(right));
+    let many = left.len().saturating_mul(right.len()) > FEW_PAIRS;
+    let known: HashSet<Oid> = left.iter().filter(|_| many).map(|one| one.oid).collect();
+    let is_new = |one: &&&Relation| {
+        if many { !known.contains(&one.oid) } else { !left.iter().any(|own| own.oid == one.oid) }
+    };
+    left.iter().chain(right.iter().filter(is_new)).copied().collect()
 }
 
 fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> {
@@ -460,26 +460,26 @@ fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> 
 }
 
 /// The columns of a stored relation, the first ones renamed.
-pub(super) fn columns_of<'a>(relation: &'a Relation, renamed: Vec<&'a str>) -> Columns<'a> {
+pub(super) fn columns_of<'a>(relation: &'a Relation, renamed: Few<&'a str>) -> Columns<'a> {
     if relation.oid != UNSEEN.oid {
-        return Columns::Stored(relation, Rc::from(renamed));
+        return Columns::Stored(relation, renamed);
     }
-    let columns = renamed.into_iter().map(Output::named).collect();
+    let columns = renamed.iter().copied().map(Output::named).collect();
     Columns::Unseen(Rc::new(Outputs { columns, open: true, ..Outputs::default() }))
 }
 
 /// A stored relation under the name that the statement gives it.
 pub(super) fn item_of<'a>(relation: &'a Relation, var: &'a nodes::RangeVar) -> Item<'a> {
     let alias = var.alias();
-    let renamed = alias.map(|alias| strings(alias.colnames())).unwrap_or_default();
+    let renamed = alias.map(|alias| each_string(alias.colnames()).collect()).unwrap_or_default();
     Item {
         name: alias.and_then(nodes::Alias::aliasname).or_else(|| var.relname()),
         columns: columns_of(relation, renamed),
         bare: alias.is_none(),
         visible: true,
-        rows: Rc::from([relation]),
+        rows: Few::One(relation),
         reference: None,
-        carries: Rc::from([]),
+        carries: Few::None,
     }
 }
 
@@ -492,16 +492,9 @@ fn derived<'a>(
         Some(alias) => outputs.renamed(alias.colnames()),
         None => outputs,
     };
-    let carries = Rc::clone(&outputs.carries);
-    Item {
-        name: alias.and_then(nodes::Alias::aliasname).or(name),
-        columns: Columns::Derived(Rc::new(outputs)),
-        bare: false,
-        visible: true,
-        rows: Rc::from([]),
-        reference: None,
-        carries,
-    }
+    let carries = outputs.carries.clone();
+    let name = alias.and_then(nodes::Alias::aliasname).or(name);
+    Item { carries, ..Item::derived(name, outputs) }
 }
 
 /// `ROWS FROM` items are lists of a call and its column definitions.

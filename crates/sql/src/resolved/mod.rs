@@ -14,9 +14,11 @@ mod conversions;
 mod dml;
 mod expression;
 pub(crate) mod figure;
+mod found;
 mod from;
 mod namespace;
 mod own;
+mod pin;
 mod plpgsql;
 mod query;
 mod reach;
@@ -30,13 +32,15 @@ use std::rc::Rc;
 
 use model::{ColumnRole, Unknown};
 
-use crate::catalog::{Catalog, Event, Function, Oid, Relation, TEMPORARY};
+use crate::catalog::{Catalog, Event, Function, Named, Oid, Relation, TEMPORARY};
 use crate::context::BareNames;
+use crate::few::Bag;
 use crate::limits;
 use crate::parse::{Node, nodes};
-pub(crate) use bind::{complete, pin_name};
+pub(crate) use bind::complete;
 use certain::{Certainty, UNSEEN};
 pub(crate) use own::follow;
+pub(crate) use pin::{Place, place};
 pub(crate) use reach::ViewReads;
 use reach::{Events, Reach};
 
@@ -61,40 +65,82 @@ pub(crate) struct Use {
 pub(crate) const SYSTEM_COLUMNS: &[(&str, i16)] =
     &[("ctid", -1), ("xmin", -2), ("cmin", -3), ("xmax", -4), ("cmax", -5), ("tableoid", -6)];
 
-/// A call that a statement makes, by the name that it writes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Call {
+/// A call that a statement makes, by the name that it writes; `S` is how names are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Call<S> {
     /// A function, aggregate or procedure with so many arguments.
-    Function(Option<String>, String, usize),
+    Function(Option<S>, S, usize),
     /// `t.f` and `(t).f`, where `f` is no column that is known: PostgreSQL for `f(t)`.
-    Attribute(String),
+    Attribute(S),
     /// A form that the server, being older than it, reads as a call of this name.
     Older(&'static str),
     /// A value whose type is not known becomes one of another.
     Conversion,
     /// An operator.
-    Operator(Option<String>, String),
+    Operator(Option<S>, S),
     /// `current_user` and its like, which the grammar calls.
-    Grammar(String),
+    Grammar(&'static str),
     /// A value becomes one of this type.
-    Cast(Option<String>, String),
+    Cast(Option<S>, S),
+}
+
+impl<S: AsRef<str>> Call<S> {
+    /// The same, borrowed.
+    pub(crate) fn written(&self) -> Call<&str> {
+        self.map(AsRef::as_ref)
+    }
+
+    /// The same, owned.
+    pub(crate) fn kept(&self) -> Call<Box<str>> {
+        self.map(|name| Box::from(name.as_ref()))
+    }
+
+    fn map<'s, T>(&'s self, keep: impl Fn(&'s S) -> T) -> Call<T> {
+        match self {
+            Self::Function(schema, name, count) => {
+                Call::Function(schema.as_ref().map(&keep), keep(name), *count)
+            }
+            Self::Attribute(name) => Call::Attribute(keep(name)),
+            Self::Older(name) => Call::Older(name),
+            Self::Conversion => Call::Conversion,
+            Self::Operator(schema, name) => Call::Operator(schema.as_ref().map(&keep), keep(name)),
+            Self::Grammar(name) => Call::Grammar(name),
+            Self::Cast(schema, name) => Call::Cast(schema.as_ref().map(&keep), keep(name)),
+        }
+    }
 }
 
 /// What a statement was found to touch.
 #[derive(Debug, Default)]
-pub(crate) struct Touched {
-    pub(crate) uses: BTreeSet<Use>,
-    pub(crate) calls: BTreeSet<Call>,
+pub(crate) struct Touched<'a> {
+    pub(crate) uses: Bag<Use>,
+    pub(crate) calls: Bag<Call<&'a str>>,
     /// What is done to relations, but for reading.
     pub(crate) events: Events,
     /// Columns that change where rows do.
     pub(crate) changed: BTreeSet<(Oid, i16)>,
 }
 
-impl Touched {
-    fn append(&mut self, other: &mut Self) {
-        self.uses.append(&mut other.uses);
-        self.calls.append(&mut other.calls);
+/// The same, without the tree; columns that change are known to be some.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) uses: BTreeSet<Use>,
+    pub(crate) calls: BTreeSet<Call<Box<str>>>,
+    pub(crate) events: Events,
+}
+
+impl Kept {
+    fn append(&mut self, mut other: Touched<'_>) {
+        self.uses.extend(other.uses.into_sorted());
+        self.calls.extend(other.calls.sorted().iter().map(Call::kept));
+        self.events.append(&mut other.events);
+    }
+}
+
+impl Touched<'_> {
+    fn append(&mut self, mut other: Self) {
+        self.uses.append(other.uses);
+        self.calls.append(other.calls);
         self.events.append(&mut other.events);
         self.changed.append(&mut other.changed);
     }
@@ -104,9 +150,9 @@ impl Touched {
 pub(crate) struct Resolver<'a> {
     pub(crate) catalog: &'a Catalog,
     path: &'a [String],
-    pub(crate) touched: Touched,
+    pub(crate) touched: Touched<'a>,
     /// Every relation that was looked up, in a part that does not run, too.
-    pub(crate) seen: RefCell<BTreeSet<Oid>>,
+    pub(crate) seen: RefCell<Bag<Oid>>,
     /// Schemas that hid a relation of the same name further down the path, and that the role may not
     /// be allowed to use: then the server would have gone on.
     pub(crate) doubts: RefCell<BTreeSet<String>>,
@@ -125,6 +171,8 @@ pub(crate) struct Resolver<'a> {
     around: Option<Rc<namespace::Namespace<'a>>>,
     /// Uses of the outermost query by output column, for views.
     outputs: Option<Vec<BTreeSet<Use>>>,
+    /// Nodes that expressions under way still have to visit, each above those that were there when it began.
+    stack: Vec<Node<'a>>,
 }
 
 /// Why there is no answer.
@@ -136,7 +184,7 @@ impl<'a> Resolver<'a> {
             catalog,
             path,
             touched: Touched::default(),
-            seen: RefCell::new(BTreeSet::new()),
+            seen: RefCell::default(),
             doubts: RefCell::new(BTreeSet::new()),
             tenant: None,
             tenants: tenancy::Tenants::default(),
@@ -148,6 +196,7 @@ impl<'a> Resolver<'a> {
             unseen: Cell::new(false),
             around: None,
             outputs: None,
+            stack: Vec::new(),
         }
     }
 
@@ -197,7 +246,7 @@ impl<'a> Resolver<'a> {
     fn finish(&mut self) {
         for cte in &mut self.ctes {
             if cte.read.get() {
-                self.touched.append(&mut cte.touched);
+                self.touched.append(std::mem::take(&mut cte.touched));
             }
         }
     }
@@ -229,7 +278,7 @@ impl<'a> Resolver<'a> {
         if relation == UNSEEN.oid {
             return Ok(());
         }
-        self.touched.uses.insert(Use { relation, part, role });
+        self.touched.uses.add(Use { relation, part, role });
         Ok(())
     }
 
@@ -250,14 +299,14 @@ impl<'a> Resolver<'a> {
         if let Some(certainty) = self.certainty() {
             let found = certainty.relation((schema, name));
             match found {
-                Some(found) => drop(self.seen.borrow_mut().insert(found.oid)),
+                Some(found) => self.seen.borrow_mut().add(found.oid),
                 None => self.unseen.set(true),
             }
             return Ok(found.unwrap_or(&UNSEEN));
         }
         let found = self.look_up(schema, name)?;
         let found = found.ok_or(Unknown::NotInCatalog)?;
-        self.seen.borrow_mut().insert(found.oid);
+        self.seen.borrow_mut().add(found.oid);
         Ok(found)
     }
 
@@ -289,11 +338,20 @@ pub(crate) fn find<'c>(
     schema: Option<&str>,
     name: &str,
 ) -> Resolved<(Option<&'c Relation>, bool)> {
+    let named = catalog.relations_named(name);
+    if named.is_alone() && !catalog.hides_temporary() {
+        let in_path = |only: &&Relation| schemas(schema, path).any(|one| *one == *only.schema);
+        let found = named.first().filter(in_path);
+        // Else a path that lists its schema twice is in doubt.
+        if found.is_none_or(|found| catalog.is_open(&found.schema)) {
+            return Ok((found, false));
+        }
+    }
     let mut found: Option<&'c Relation> = None;
     for schema in schemas(schema, path) {
         match found {
-            None => found = in_schema(catalog, schema, name)?,
-            Some(_) if catalog.relation(schema, name).is_some() => return Ok((found, true)),
+            None => found = in_schema(catalog, named, schema)?,
+            Some(_) if named.in_schema(schema).is_some() => return Ok((found, true)),
             Some(_) => {}
         }
         if found.is_some_and(|first| catalog.is_open(&first.schema)) {
@@ -303,11 +361,15 @@ pub(crate) fn find<'c>(
     Ok((found, false))
 }
 
-fn in_schema<'c>(catalog: &'c Catalog, schema: &str, name: &str) -> Resolved<Option<&'c Relation>> {
+fn in_schema<'c>(
+    catalog: &Catalog,
+    named: Named<'c, '_>,
+    schema: &str,
+) -> Resolved<Option<&'c Relation>> {
     if schema == TEMPORARY && catalog.hides_temporary() {
         return Err(Unknown::StaleCatalog);
     }
-    let found = catalog.relation(schema, name);
+    let found = named.in_schema(schema);
     match found {
         Some(relation) if catalog.own().is_doubted(relation.oid) => Err(Unknown::StaleCatalog),
         Some(_) | None => Ok(found),
@@ -321,11 +383,15 @@ pub(crate) fn is_temporary(var: &nodes::RangeVar) -> bool {
 
 /// Where a relation or a type is looked up, in order. The session's temporary ones come first, then
 /// `pg_catalog`, unless the path lists them (PostgreSQL documentation, "The Schema Search Path").
-fn schemas<'p>(schema: Option<&'p str>, path: &'p [String]) -> Vec<&'p str> {
-    if let Some(schema) = schema {
-        return vec![schema];
-    }
-    let unlisted = |name: &str| !path.iter().any(|schema| schema == name);
-    let implicit = [TEMPORARY, "pg_catalog"].into_iter().filter(|name| unlisted(name));
-    implicit.chain(path.iter().map(String::as_str)).collect()
+fn schemas<'p>(
+    schema: Option<&'p str>,
+    path: &'p [String],
+) -> impl Iterator<Item = &'p str> + Clone + use<'p> {
+    let path = if schema.is_some() { &[] } else { path };
+    let is_implicit =
+        |name: &&str| schema.is_none() && !path.iter().any(|schema| schema.as_str() == *name);
+    let first = Some(TEMPORARY).filter(is_implicit);
+    let second = Some("pg_catalog").filter(is_implicit);
+    let path = path.iter().map(String::as_str);
+    schema.into_iter().chain(first).chain(second).chain(path)
 }

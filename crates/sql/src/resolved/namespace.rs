@@ -9,25 +9,26 @@ use model::ColumnRole;
 
 use super::{Part, Resolved, Resolver, SYSTEM_COLUMNS, Touched};
 use crate::catalog::{Oid, Relation};
+use crate::few::Few;
 use crate::parse::NodeList;
-use crate::resolve::strings;
+use crate::resolve::each_string;
 
 /// An output column of something that is not a stored relation.
 #[derive(Debug, Clone)]
 pub(super) struct Output<'a> {
     pub(super) name: &'a str,
     /// The stored columns that it *is*, seen through joins only: a use of it is a use of them.
-    pub(super) targets: Rc<[Target]>,
+    pub(super) targets: Few<Target>,
     /// References whose tenant column it plainly is.
-    pub(super) same: Rc<[usize]>,
+    pub(super) same: Few<usize>,
 }
 
 /// A stored column, and the reference that it is read through.
 pub(super) type Target = (Oid, i16, Option<usize>);
 
 impl<'a> Output<'a> {
-    pub(super) fn named(name: &'a str) -> Self {
-        Self { name, targets: Rc::from([]), same: Rc::from([]) }
+    pub(super) const fn named(name: &'a str) -> Self {
+        Self { name, targets: Few::None, same: Few::None }
     }
 }
 
@@ -38,13 +39,13 @@ pub(super) struct Outputs<'a> {
     /// There may be more, whose names are not known.
     pub(super) open: bool,
     /// References that a condition on its rows filters as if it stood inside.
-    pub(super) carries: Rc<[usize]>,
+    pub(super) carries: Few<usize>,
 }
 
 impl<'a> Outputs<'a> {
     /// With the first columns renamed as an alias list says.
     pub(super) fn renamed(mut self, names: &'a NodeList) -> Self {
-        for (column, name) in self.columns.iter_mut().zip(strings(names)) {
+        for (column, name) in self.columns.iter_mut().zip(each_string(names)) {
             column.name = name;
         }
         self
@@ -54,7 +55,7 @@ impl<'a> Outputs<'a> {
 #[derive(Debug, Clone)]
 pub(super) enum Columns<'a> {
     /// Of a stored relation, the first ones renamed.
-    Stored(&'a Relation, Rc<[&'a str]>),
+    Stored(&'a Relation, Few<&'a str>),
     /// Of a stored relation of which nothing is known, with the names that an alias list gives.
     Unseen(Rc<Outputs<'a>>),
     /// Of anything else.
@@ -72,11 +73,11 @@ pub(super) struct Item<'a> {
     /// Whether unqualified names and `*` find its columns.
     pub(super) visible: bool,
     /// Stored relations whose rows a reference to its whole row reads.
-    pub(super) rows: Rc<[&'a Relation]>,
+    pub(super) rows: Few<&'a Relation>,
     /// The reference to a scoped relation that it is.
     pub(super) reference: Option<usize>,
     /// References inside it that its rows stand or fall with.
-    pub(super) carries: Rc<[usize]>,
+    pub(super) carries: Few<usize>,
 }
 
 /// FROM items in scope, and what is around them.
@@ -95,32 +96,69 @@ pub(super) struct Cte<'a> {
     pub(super) outputs: Rc<Outputs<'a>>,
     pub(super) outer: CteScope,
     /// What it touches, if somebody reads it: the server runs no other SELECT in WITH.
-    pub(super) touched: Touched,
+    pub(super) touched: Touched<'a>,
     pub(super) read: Cell<bool>,
 }
 
 /// Where a name was found.
-pub(super) enum Found<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'n, 'a> {
     /// A column of a stored relation.
     Stored(&'a Relation, i16, Option<usize>),
-    /// A column of something derived: the stored columns that are the same, and the references
-    /// whose tenant column it is.
-    Derived(Rc<[Target]>, Rc<[usize]>),
+    /// A column of something derived.
+    Derived(&'n Output<'a>),
     /// Nowhere, though an item may have more columns than are known.
     Perhaps,
     /// Nowhere.
     Not,
 }
 
+/// What an unqualified name may mean: all columns of that name of one level.
+pub(super) enum Hits<'n, 'a> {
+    None,
+    One(Found<'n, 'a>),
+    /// The server calls it ambiguous.
+    Several(Vec<Found<'n, 'a>>),
+}
+
+impl<'n, 'a> Hits<'n, 'a> {
+    fn add(&mut self, hit: Found<'n, 'a>) {
+        match self {
+            Self::None => *self = Self::One(hit),
+            Self::One(first) => *self = Self::Several(vec![*first, hit]),
+            Self::Several(all) => all.push(hit),
+        }
+    }
+
+    pub(super) fn all(&self) -> &[Found<'n, 'a>] {
+        match self {
+            Self::None => &[],
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(all) => all,
+        }
+    }
+}
+
 impl<'a> Item<'a> {
-    pub(super) fn find(&self, name: &str) -> Found<'a> {
+    /// Something that is not stored.
+    pub(super) fn derived(name: Option<&'a str>, outputs: Outputs<'a>) -> Self {
+        Self {
+            name,
+            columns: Columns::Derived(Rc::new(outputs)),
+            bare: false,
+            visible: true,
+            rows: Few::None,
+            reference: None,
+            carries: Few::None,
+        }
+    }
+
+    pub(super) fn find(&self, name: &str) -> Found<'_, 'a> {
         match &self.columns {
             Columns::Stored(relation, renamed) => stored(relation, renamed, name, self.reference),
             Columns::Unseen(outputs) | Columns::Derived(outputs) => {
                 match outputs.columns.iter().find(|output| output.name == name) {
-                    Some(output) => {
-                        Found::Derived(Rc::clone(&output.targets), Rc::clone(&output.same))
-                    }
+                    Some(output) => Found::Derived(output),
                     None if outputs.open => Found::Perhaps,
                     None => Found::Not,
                 }
@@ -138,20 +176,42 @@ impl<'a> Item<'a> {
 
     /// Its columns, in order, as outputs; `tenant` is the tenant's column.
     fn outputs(&self, tenant: Option<&str>) -> Outputs<'a> {
+        let mut outputs = Outputs::default();
+        outputs.open = self.put_into(&mut outputs.columns, tenant, &|_name| true);
+        if let Columns::Unseen(all) | Columns::Derived(all) = &self.columns {
+            outputs.carries = all.carries.clone();
+        }
+        outputs
+    }
+
+    /// Adds those of its columns whose names are `wanted`; whether there may be more.
+    fn put_into(
+        &self,
+        columns: &mut Vec<Output<'a>>,
+        tenant: Option<&str>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> bool {
         match &self.columns {
             Columns::Stored(relation, renamed) => {
                 let names = renamed.iter().copied().map(Some).chain(std::iter::repeat(None));
-                let columns = relation.columns.iter().zip(names).map(|(column, renamed)| Output {
+                let all = relation.columns.iter().zip(names).map(|(column, renamed)| Output {
                     name: renamed.unwrap_or(&column.name),
-                    targets: Rc::from([(relation.oid, column.number, self.reference)]),
+                    targets: Few::One((relation.oid, column.number, self.reference)),
                     same: match self.reference {
-                        Some(reference) if tenant == Some(&*column.name) => Rc::from([reference]),
-                        Some(_) | None => Rc::from([]),
+                        Some(reference) if tenant == Some(&*column.name) => Few::One(reference),
+                        Some(_) | None => Few::None,
                     },
                 });
-                Outputs { columns: columns.collect(), ..Outputs::default() }
+                columns.reserve(relation.columns.len());
+                columns.extend(all.filter(|output| wanted(output.name)));
+                false
             }
-            Columns::Unseen(outputs) | Columns::Derived(outputs) => Outputs::clone(outputs),
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => {
+                let all = outputs.columns.iter().filter(|output| wanted(output.name));
+                columns.reserve(outputs.columns.len());
+                columns.extend(all.cloned());
+                outputs.open
+            }
         }
     }
 
@@ -172,12 +232,12 @@ impl<'a> Item<'a> {
     }
 }
 
-fn stored<'a>(
+fn stored<'n, 'a>(
     relation: &'a Relation,
     renamed: &[&str],
     name: &str,
     reference: Option<usize>,
-) -> Found<'a> {
+) -> Found<'n, 'a> {
     let position = renamed.iter().position(|new| *new == name).or_else(|| {
         let behind = relation.columns.iter().skip(renamed.len());
         behind.clone().position(|column| *column.name == *name).map(|at| at + renamed.len())
@@ -211,22 +271,22 @@ impl<'a> Namespace<'a> {
     /// The columns that an unqualified name may mean: those of the innermost level that has one.
     /// More than one is ambiguous to the server; all are given. The flag says that an item whose
     /// columns are not all known was passed by.
-    pub(super) fn column(&self, name: &str) -> (Vec<Found<'a>>, bool) {
+    pub(super) fn column(&self, name: &str) -> (Hits<'_, 'a>, bool) {
         let mut perhaps = false;
         for level in self.levels() {
-            let mut found = Vec::new();
+            let mut hits = Hits::None;
             for item in level.items.iter().filter(|item| item.visible) {
                 match item.find(name) {
                     Found::Not => {}
                     Found::Perhaps => perhaps = true,
-                    hit @ (Found::Stored(..) | Found::Derived(..)) => found.push(hit),
+                    hit @ (Found::Stored(..) | Found::Derived(_)) => hits.add(hit),
                 }
             }
-            if !found.is_empty() {
-                return (found, perhaps);
+            if !matches!(hits, Hits::None) {
+                return (hits, perhaps);
             }
         }
-        (Vec::new(), perhaps)
+        (Hits::None, perhaps)
     }
 
     /// Whether the innermost level itself has a column of that name.
@@ -234,7 +294,7 @@ impl<'a> Namespace<'a> {
         self.items
             .iter()
             .filter(|item| item.visible)
-            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(..)))
+            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(_)))
     }
 }
 
@@ -250,25 +310,38 @@ impl<'a> Resolver<'a> {
         None
     }
 
-    pub(super) fn use_found(&mut self, found: Found<'a>, role: ColumnRole) -> Resolved<()> {
+    pub(super) fn use_found(&mut self, found: Found<'_, 'a>, role: ColumnRole) -> Resolved<()> {
         match found {
             Found::Stored(relation, number, _) => {
                 self.used(relation.oid, Part::Column(number), role)
             }
-            Found::Derived(targets, _) => {
-                for (relation, number, _) in targets.iter() {
-                    self.used(*relation, Part::Column(*number), role)?;
-                }
-                Ok(())
-            }
+            Found::Derived(output) => self.use_targets(&output.targets, role),
             Found::Perhaps | Found::Not => Ok(()),
         }
+    }
+
+    fn use_targets(&mut self, targets: &[Target], role: ColumnRole) -> Resolved<()> {
+        for (relation, number, _) in targets {
+            self.used(*relation, Part::Column(*number), role)?;
+        }
+        Ok(())
     }
 
     /// The columns of an item, each at the cost of a step: queries of queries may double them.
     pub(super) fn columns_of(&self, item: &Item<'a>) -> Resolved<Outputs<'a>> {
         self.spend(item.width())?;
         Ok(item.outputs(self.tenant))
+    }
+
+    /// Adds those of an item's columns whose names are `wanted`, at the same cost; whether there may be more.
+    pub(super) fn put_columns(
+        &self,
+        item: &Item<'a>,
+        columns: &mut Vec<Output<'a>>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Resolved<bool> {
+        self.spend(item.width())?;
+        Ok(item.put_into(columns, self.tenant, wanted))
     }
 
     /// The columns of that name among those of several items.
@@ -279,15 +352,14 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<Vec<Output<'a>>> {
         let mut found = Vec::new();
         for item in items.iter().filter(|item| item.visible) {
-            let all = self.columns_of(item)?.columns;
-            found.extend(all.into_iter().filter(|output| output.name == name));
+            self.put_columns(item, &mut found, &|own| own == name)?;
         }
         Ok(found)
     }
 
     /// A reference to a whole row.
     pub(super) fn use_row(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<()> {
-        for relation in item.rows.iter() {
+        for relation in &item.rows {
             self.used_whole(relation, role)?;
         }
         Ok(())
@@ -297,7 +369,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn use_all(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<Outputs<'a>> {
         let outputs = self.columns_of(item)?;
         for output in &outputs.columns {
-            self.use_found(Found::Derived(Rc::clone(&output.targets), Rc::from([])), role)?;
+            self.use_targets(&output.targets, role)?;
         }
         Ok(outputs)
     }

@@ -8,13 +8,14 @@ use std::rc::Rc;
 use model::{ColumnRole, Unknown};
 
 use super::from::Place;
-use super::namespace::{Cte, CteScope, Namespace, Output, Outputs};
+use super::namespace::{Cte, CteScope, Namespace, Output, Outputs, Target};
 use super::tenancy::{Binds, references};
 use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
+use crate::few::{Bag, Few};
 use crate::limits::MAX_OUTPUT_COLUMNS;
 use crate::parse::{CastNodeList, ConstValue, Node, NodeList, nodes, raw};
-use crate::resolve::strings;
+use crate::resolve::Dotted;
 
 /// How a key that is a bare name is looked up first (PostgreSQL documentation, "SELECT", "GROUP BY
 /// Clause" and "ORDER BY Clause").
@@ -55,9 +56,10 @@ impl<'a> Resolver<'a> {
         outer: Option<&Rc<Namespace<'a>>>,
         ctes: CteScope,
     ) -> Resolved<Outputs<'a>> {
-        let mut waiting = vec![(select, ctes)];
+        let mut waiting = Vec::new();
         let (mut first, mut branches) = (None, 0_usize);
-        while let Some((select, ctes)) = waiting.pop() {
+        let mut next = Some((select, ctes));
+        while let Some((select, ctes)) = next.take().or_else(|| waiting.pop()) {
             self.spend(1)?;
             let ctes = self.with(select.with_clause(), ctes)?;
             if select.op == raw::SetOperation::SETOP_NONE {
@@ -75,8 +77,8 @@ impl<'a> Resolver<'a> {
         let mut outputs: Outputs<'a> = first.unwrap_or_default();
         if branches > 1 {
             // The other branches' columns are others.
-            outputs.carries = Rc::from([]);
-            outputs.columns.iter_mut().for_each(|output| output.same = Rc::from([]));
+            outputs.carries = Few::None;
+            outputs.columns.iter_mut().for_each(|output| output.same = Few::None);
         }
         Ok(outputs)
     }
@@ -118,13 +120,13 @@ impl<'a> Resolver<'a> {
     }
 
     /// A SELECT counts if it is read, anything else always.
-    fn keep(&mut self, cte: &nodes::CommonTableExpr, mut touched: Touched) {
+    fn keep(&mut self, cte: &nodes::CommonTableExpr, touched: Touched<'a>) {
         if matches!(cte.ctequery(), Node::SelectStmt(_)) {
             if let Some(kept) = self.ctes.last_mut() {
                 kept.touched = touched;
             }
         } else {
-            self.touched.append(&mut touched);
+            self.touched.append(touched);
         }
     }
 
@@ -141,7 +143,7 @@ impl<'a> Resolver<'a> {
         let scope = self.with(select.with_clause(), scope)?;
         let outputs = self.query(Node::SelectStmt(left), None, scope)?;
         let mut outputs = outputs;
-        outputs.columns.iter_mut().for_each(|output| output.same = Rc::from([]));
+        outputs.columns.iter_mut().for_each(|output| output.same = Few::None);
         let inside = self.add_cte(cte, named(cte, outputs.clone()), scope);
         self.query(Node::SelectStmt(right), None, inside)?;
         Ok(outputs)
@@ -265,29 +267,16 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<(Outputs<'a>, Vec<BTreeSet<Use>>)> {
         let (mut outputs, mut captured) = (Outputs::default(), Vec::new());
         for target in targets {
-            let before = std::mem::take(&mut self.touched.uses);
-            let found = self.target(target, namespace, ctes);
-            let uses = std::mem::replace(&mut self.touched.uses, before);
-            let found = found?;
-            if !capture {
-                self.touched.uses.extend(uses);
-            } else if let [_] = found.columns.as_slice() {
-                captured.push(uses);
+            let first = outputs.columns.len();
+            if capture {
+                let before = std::mem::take(&mut self.touched.uses);
+                let found = self.target(target, namespace, ctes, &mut outputs);
+                let uses = std::mem::replace(&mut self.touched.uses, before);
+                found?;
+                captured.extend(made_from(outputs.columns.get(first..).unwrap_or_default(), uses));
             } else {
-                captured.extend(found.columns.iter().map(|output| {
-                    let role = ColumnRole::Output;
-                    let part = |number: &i16| Part::Column(*number);
-                    let of = output.targets.iter();
-                    of.map(|(relation, number, _)| Use {
-                        relation: *relation,
-                        part: part(number),
-                        role,
-                    })
-                    .collect()
-                }));
+                self.target(target, namespace, ctes, &mut outputs)?;
             }
-            outputs.open |= found.open;
-            outputs.columns.extend(found.columns);
             if outputs.columns.len() > MAX_OUTPUT_COLUMNS {
                 return Err(Unknown::TooComplex);
             }
@@ -295,32 +284,36 @@ impl<'a> Resolver<'a> {
         Ok((outputs, captured))
     }
 
+    /// Adds what one target yields.
     pub(super) fn target(
         &mut self,
         target: &'a nodes::ResTarget,
         namespace: &Rc<Namespace<'a>>,
         ctes: CteScope,
-    ) -> Resolved<Outputs<'a>> {
+        outputs: &mut Outputs<'a>,
+    ) -> Resolved<()> {
         self.spend(1)?;
         if let Node::ColumnRef(column) = target.val()
             && matches!(column.fields().iter().next_back(), Some(Node::A_Star(_)))
         {
-            return self.star(column, namespace);
+            return self.star(column, namespace, outputs);
         }
         self.expression(target.val(), namespace, ctes, ColumnRole::Output)?;
         if let Node::A_Indirection(indirection) = target.val()
             && matches!(indirection.indirection().iter().next_back(), Some(Node::A_Star(_)))
         {
             // The fields of a composite value: names that only its type knows.
-            return Ok(Outputs { open: true, ..Outputs::default() });
+            outputs.open = true;
+            return Ok(());
         }
         let name = target.name().unwrap_or_else(|| figure::of(target.val()));
         let same = if let Node::ColumnRef(column) = target.val() {
-            Rc::from(self.tenant_column(column, namespace))
+            self.tenant_column(column, namespace).into_iter().collect()
         } else {
-            Rc::from([])
+            Few::None
         };
-        Ok(Outputs { columns: vec![Output { same, ..Output::named(name) }], ..Outputs::default() })
+        outputs.columns.push(Output { same, ..Output::named(name) });
+        Ok(())
     }
 
     /// `*` and `t.*`.
@@ -328,23 +321,26 @@ impl<'a> Resolver<'a> {
         &mut self,
         column: &'a nodes::ColumnRef,
         namespace: &Rc<Namespace<'a>>,
-    ) -> Resolved<Outputs<'a>> {
-        let mut outputs = Outputs::default();
-        let names = strings(column.fields());
-        let found = match names.as_slice() {
-            [] => {
+        outputs: &mut Outputs<'a>,
+    ) -> Resolved<()> {
+        let names = Dotted::of(column.fields());
+        let found = match names.count {
+            0 => {
                 for item in namespace.items.iter().filter(|item| item.visible) {
                     let found = self.use_all(item, ColumnRole::Output)?;
                     outputs.open |= found.open;
                     outputs.columns.extend(found.columns);
                 }
-                return Ok(outputs);
+                return Ok(());
             }
-            [name] => namespace.item(None, name),
-            [.., schema, name] => namespace.item(Some(schema), name),
+            1 => namespace.item(None, names.name),
+            2.. => namespace.item(Some(names.table), names.name),
         };
-        let Some(item) = found.cloned() else { return Err(Unknown::NotInCatalog) };
-        self.use_all(&item, ColumnRole::Output)
+        let Some(item) = found else { return Err(Unknown::NotInCatalog) };
+        let found = self.use_all(item, ColumnRole::Output)?;
+        outputs.open |= found.open;
+        outputs.columns.extend(found.columns);
+        Ok(())
     }
 
     fn keys(
@@ -369,8 +365,9 @@ impl<'a> Resolver<'a> {
         namespace: &Rc<Namespace<'a>>,
         (ctes, kind): (CteScope, Key),
     ) -> Resolved<()> {
-        let mut stack = vec![key];
-        while let Some(key) = stack.pop() {
+        let mut stack = Vec::new();
+        let mut next = Some(key);
+        while let Some(key) = next.take().or_else(|| stack.pop()) {
             self.spend(1)?;
             if let Node::GroupingSet(set) = key {
                 stack.extend(set.content());
@@ -414,7 +411,7 @@ impl<'a> Resolver<'a> {
             }
             for item in &namespace.items {
                 if names.is_empty() || item.name.is_some_and(|name| names.contains(&name)) {
-                    for relation in item.rows.iter() {
+                    for relation in &item.rows {
                         self.used(relation.oid, Part::Any, ColumnRole::Write)?;
                     }
                 }
@@ -428,9 +425,9 @@ impl<'a> Resolver<'a> {
 fn named<'a>(cte: &'a nodes::CommonTableExpr, outputs: Outputs<'a>) -> Outputs<'a> {
     let mut outputs = outputs.renamed(cte.aliascolnames());
     // Who reads it later cannot filter it for everybody.
-    outputs.carries = Rc::from([]);
+    outputs.carries = Few::None;
     for output in &mut outputs.columns {
-        output.targets = Rc::from([]);
+        output.targets = Few::None;
     }
     if let Some(search) = cte.search_clause() {
         outputs.columns.extend(search.search_seq_column().map(Output::named));
@@ -450,6 +447,16 @@ fn united(mut left: Vec<BTreeSet<Use>>, right: Vec<BTreeSet<Use>>) -> Vec<BTreeS
         }
     }
     left
+}
+
+/// What each column of a target is made from: of several, what it is.
+fn made_from(columns: &[Output<'_>], uses: Bag<Use>) -> Vec<BTreeSet<Use>> {
+    if let [_] = columns {
+        return vec![uses.into_sorted().into_iter().collect()];
+    }
+    let role = ColumnRole::Output;
+    let used = |target: &Target| Use { relation: target.0, part: Part::Column(target.1), role };
+    columns.iter().map(|output| output.targets.iter().map(used).collect()).collect()
 }
 
 /// Whether a condition on its columns may as well stand inside: each row of it comes from its own
@@ -480,10 +487,8 @@ fn calls_over(node: Node<'_>) -> bool {
 /// A key that is one unqualified name.
 fn bare_name(key: Node<'_>) -> Option<&str> {
     let Node::ColumnRef(column) = key else { return None };
-    match strings(column.fields()).as_slice() {
-        [name] if column.fields().len() == 1 => Some(name),
-        _ => None,
-    }
+    let names = Dotted::of(column.fields());
+    (names.count == 1 && column.fields().len() == 1).then_some(names.name)
 }
 
 /// A key that is the number of an output column, from 0.

@@ -4,7 +4,7 @@
 //! Invariant: only ever adds uses. What a view filters and joins by counts whichever of its columns
 //! is read; what an output column is made from counts where that column is read.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub(crate) struct ViewReads {
     pub(super) always: BTreeSet<Use>,
     pub(super) columns: Vec<BTreeSet<Use>>,
     /// Names without a schema are in `pg_catalog`.
-    pub(super) calls: BTreeSet<Call>,
+    pub(super) calls: BTreeSet<Call<Box<str>>>,
 }
 
 /// What is done to relations.
@@ -43,7 +43,7 @@ pub(crate) struct Reach<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) left: &'a Cell<usize>,
     views: HashMap<Oid, Rc<ViewReads>>,
-    path: [String; 2],
+    path: OnceCell<[String; 2]>,
 }
 
 /// The path of a view's definition: what it does not qualify is in `pg_catalog`, and never a temporary
@@ -60,9 +60,9 @@ pub(crate) struct Behind {
     /// Anything else.
     pub(crate) reached: BTreeSet<Use>,
     /// What views call.
-    pub(crate) calls: BTreeSet<Call>,
+    pub(crate) calls: BTreeSet<Call<Box<str>>>,
     /// What is attached to relations calls.
-    pub(super) besides: BTreeSet<Call>,
+    pub(super) besides: BTreeSet<Call<Box<str>>>,
     /// Triggers.
     pub(super) fired: BTreeSet<Fired>,
 }
@@ -76,35 +76,46 @@ impl Behind {
 
 impl<'a> Reach<'a> {
     pub(crate) fn new(catalog: &'a Catalog, left: &'a Cell<usize>) -> Self {
-        Self { catalog, left, views: HashMap::new(), path: of_definitions() }
+        Self { catalog, left, views: HashMap::new(), path: OnceCell::new() }
     }
 
-    /// Everything that is behind what a statement touches itself.
+    /// Everything that is behind what a statement touches itself: uses, which are sorted, and what is done.
     ///
     /// # Errors
     /// A view or a rule that cannot be followed, or too much behind it.
     pub(crate) fn behind(
         &mut self,
-        direct: &BTreeSet<Use>,
+        direct: &[Use],
         (done, changed): (&Events, &BTreeSet<(Oid, i16)>),
     ) -> Resolved<Behind> {
         let mut found = Behind::default();
-        let mut waiting: Vec<(Use, Way)> =
-            direct.iter().map(|used| (*used, Way::AsNamed)).collect();
+        let mut waiting: Vec<(Use, Way)> = Vec::new();
+        let mut named = direct.iter().rev().map(|used| (*used, Way::AsNamed));
+        // The last relation with nothing behind it.
+        let mut plain: Option<Oid> = None;
         let (mut events, mut happened) = (done.clone(), Events::new());
         loop {
             if found.as_named.len() + found.reached.len() + happened.len() > limits::MAX_REACH {
                 return Err(Unknown::TooComplex);
             }
-            if let Some((used, way)) = waiting.pop() {
+            if let Some((used, way)) = waiting.pop().or_else(|| named.next()) {
+                if plain == Some(used.relation) {
+                    continue;
+                }
                 let relation = self.catalog.relation_by_oid(used.relation);
                 let relation = relation.ok_or(Unknown::NotInCatalog)?;
+                if self.is_plain(relation) {
+                    plain = Some(used.relation);
+                    continue;
+                }
                 if self.may_set_off(used, way) {
                     events.insert((used.relation, Event::Select));
                 }
                 for (next, way) in self.next(relation, used, way)? {
                     let new = match way {
-                        Way::AsNamed => !direct.contains(&next) && found.as_named.insert(next),
+                        Way::AsNamed => {
+                            direct.binary_search(&next).is_err() && found.as_named.insert(next)
+                        }
                         Way::Behind | Way::Up => found.reached.insert(next),
                     };
                     if new {
@@ -140,6 +151,14 @@ impl<'a> Reach<'a> {
         used.role != ColumnRole::Write
             && way != Way::Up
             && self.catalog.attached(used.relation).next().is_some()
+    }
+
+    /// Whether nothing is behind it.
+    fn is_plain(&self, relation: &Relation) -> bool {
+        relation.definition.is_none()
+            && relation.parents.is_empty()
+            && self.catalog.children(relation.oid).is_empty()
+            && self.catalog.attached(relation.oid).next().is_none()
     }
 
     fn next(&mut self, relation: &'a Relation, used: Use, way: Way) -> Resolved<Vec<(Use, Way)>> {
@@ -194,7 +213,7 @@ impl<'a> Reach<'a> {
 
     /// The path that definitions are read under.
     pub(super) fn path(&self) -> &[String] {
-        &self.path
+        self.path.get_or_init(of_definitions)
     }
 
     pub(super) fn reads(&mut self, view: &'a Relation) -> Resolved<Rc<ViewReads>> {
@@ -211,14 +230,15 @@ impl<'a> Reach<'a> {
         }
         let text = view.definition.as_deref().unwrap_or_default();
         let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+        let path = of_definitions();
         let mut reads = ViewReads::default();
         for raw in tree.statements() {
-            let mut resolver = Resolver::new(self.catalog, &self.path, self.left);
+            let mut resolver = Resolver::new(self.catalog, &path, self.left);
             resolver.outputs = Some(Vec::new());
             resolver.statement(raw.stmt())?;
             reads.columns = resolver.outputs.take().unwrap_or_default();
-            reads.always = resolver.touched.uses;
-            reads.calls = resolver.touched.calls;
+            reads.always = resolver.touched.uses.into_sorted().into_iter().collect();
+            reads.calls = resolver.touched.calls.sorted().iter().map(Call::kept).collect();
         }
         Ok(self.remember(view.oid, reads))
     }

@@ -19,7 +19,7 @@ use crate::catalog::{Oid, Relation, TEMPORARY};
 use crate::children::each_child;
 use crate::limits::MAX_VIEW_DEPTH;
 use crate::parse::{self, Node};
-use crate::resolve::strings;
+use crate::resolve::Dotted;
 
 /// One reference to a relation that has the tenant's column.
 #[derive(Debug)]
@@ -58,8 +58,11 @@ pub(super) struct Tenants<'a> {
     /// Views inside views.
     depth: usize,
     /// What binds everything that a view reads, of each that was looked into.
-    views: Rc<RefCell<HashMap<Oid, BTreeSet<TenantBound>>>>,
+    views: Option<Views>,
 }
+
+/// What binds everything that a view reads, shared with the resolutions of views.
+type Views = Rc<RefCell<HashMap<Oid, BTreeSet<TenantBound>>>>;
 
 /// Which references a condition binds.
 #[derive(Debug, Clone)]
@@ -109,8 +112,9 @@ impl<'a> Resolver<'a> {
     }
 
     /// What binds everything that a view reads: then the view constrains itself.
-    fn inside(&self, view: Oid, text: &str) -> Resolved<BTreeSet<TenantBound>> {
-        if let Some(known) = self.tenants.views.borrow().get(&view) {
+    fn inside(&mut self, view: Oid, text: &str) -> Resolved<BTreeSet<TenantBound>> {
+        let views = Rc::clone(self.tenants.views.get_or_insert_default());
+        if let Some(known) = views.borrow().get(&view) {
             return Ok(known.clone());
         }
         if self.tenants.depth >= MAX_VIEW_DEPTH {
@@ -123,7 +127,7 @@ impl<'a> Resolver<'a> {
             let mut resolver =
                 Resolver::new(self.catalog, &path, self.left).with_tenant(self.tenant);
             resolver.tenants.depth = self.tenants.depth + 1;
-            resolver.tenants.views = Rc::clone(&self.tenants.views);
+            resolver.tenants.views = Some(Rc::clone(&views));
             resolver.statement(raw.stmt())?;
             for one in resolver.tenants(raw.stmt())? {
                 let own: BTreeSet<TenantBound> = one.bounds.into_iter().collect();
@@ -134,7 +138,7 @@ impl<'a> Resolver<'a> {
             }
         }
         let common = common.unwrap_or_default();
-        self.tenants.views.borrow_mut().insert(view, common.clone());
+        views.borrow_mut().insert(view, common.clone());
         Ok(common)
     }
 
@@ -269,7 +273,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The references whose tenant column what was found is.
-    pub(super) fn same_column(&self, found: &[Found<'a>]) -> Vec<usize> {
+    pub(super) fn same_column(&self, found: &[Found<'_, 'a>]) -> Vec<usize> {
         // An ambiguous name is an error of the server.
         let [found] = found else { return Vec::new() };
         match found {
@@ -279,7 +283,7 @@ impl<'a> Resolver<'a> {
             {
                 reference.iter().copied().collect()
             }
-            Found::Derived(_, same) => same.to_vec(),
+            Found::Derived(output) => output.same.to_vec(),
             Found::Stored(..) | Found::Perhaps | Found::Not => Vec::new(),
         }
     }
@@ -390,7 +394,7 @@ pub(super) fn at<'a>(mut row: impl Iterator<Item = Node<'a>>, position: usize) -
     for _ in 0..position {
         let before = row.next()?;
         let several = if let Node::ColumnRef(column) = before {
-            strings(column.fields()).len() < column.fields().len()
+            Dotted::of(column.fields()).count < column.fields().len()
         } else {
             matches!(before, Node::A_Indirection(_))
         };

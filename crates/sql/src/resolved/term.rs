@@ -11,7 +11,7 @@ use super::{Resolved, Resolver};
 use crate::limits::{MAX_EQUALITIES, MAX_PREDICATE_DEPTH};
 use crate::literal;
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
-use crate::resolve::{Qualified, strings, type_names};
+use crate::resolve::{Dotted, Qualified, last_type_name, type_names};
 
 /// How many casts, and `(SELECT …)` around a value, are looked through.
 const MAX_WRAPPERS: usize = 16;
@@ -282,22 +282,23 @@ impl<'a> Resolver<'a> {
         column: &nodes::ColumnRef,
         namespace: &Namespace<'a>,
     ) -> Vec<usize> {
-        let names = strings(column.fields());
-        if self.tenant.is_none() || names.len() < column.fields().len() {
+        if self.tenant.is_none() {
             return Vec::new();
         }
-        let found = match names.as_slice() {
-            [name] => namespace.column(name).0,
-            [table, name] => {
-                namespace.item(None, table).map(|item| item.find(name)).into_iter().collect()
-            }
-            [.., schema, table, name] => {
-                let item = namespace.item(Some(schema), table);
-                item.map(|item| item.find(name)).into_iter().collect()
-            }
-            [] => Vec::new(),
+        let names = Dotted::of(column.fields());
+        if names.count < column.fields().len() {
+            return Vec::new();
+        }
+        let of = |schema: Option<&str>| {
+            let item = namespace.item(schema, names.table);
+            item.map(|item| self.same_column(&[item.find(names.name)])).unwrap_or_default()
         };
-        self.same_column(&found)
+        match names.count {
+            0 => Vec::new(),
+            1 => self.same_column(namespace.column(names.name).0.all()),
+            2 => of(None),
+            3.. => of(Some(names.schema)),
+        }
     }
 }
 
@@ -390,7 +391,7 @@ fn only_element(node: Node<'_>) -> Option<String> {
     let mut node = node;
     while let Node::TypeCast(cast) = node {
         let name = cast.type_name()?;
-        let last = type_names(name).last().copied()?;
+        let last = last_type_name(name)?;
         if !name.typmods().is_empty() || !PLAIN.contains(&last) {
             return None;
         }

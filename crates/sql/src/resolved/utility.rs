@@ -5,7 +5,7 @@ use std::rc::Rc;
 use model::{Access, ColumnRole, Unknown};
 
 use super::from::item_of;
-use super::namespace::{Columns, Item, Namespace, Output, Outputs};
+use super::namespace::{Item, Namespace, Output, Outputs};
 use super::own::listed;
 use super::{Part, Resolved, Resolver, plpgsql};
 use crate::catalog::{Event, Function};
@@ -50,15 +50,7 @@ pub(super) const PLPGSQL: &str = "plpgsql";
 /// are nobody asks, so that each may have fields.
 pub(super) fn arguments(function: &Function) -> Rc<Namespace<'_>> {
     fn item<'f>(name: &'f str, outputs: Outputs<'f>, visible: bool) -> Item<'f> {
-        Item {
-            name: Some(name),
-            columns: Columns::Derived(Rc::new(outputs)),
-            bare: false,
-            visible,
-            rows: Rc::from([]),
-            reference: None,
-            carries: Rc::from([]),
-        }
+        Item { visible, ..Item::derived(Some(name), outputs) }
     }
     if &*function.language == PLPGSQL {
         let columns = plpgsql::NAMES.iter().copied().map(Output::named).collect();

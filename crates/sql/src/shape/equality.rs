@@ -234,7 +234,7 @@ fn equality(column: Operand, to: Operand) -> Option<Equality> {
 }
 
 fn column_operand(column: &nodes::ColumnRef, scope: &Rc<Scope<'_>>) -> Option<Operand> {
-    if column.fields().iter().any(|field| field.as_str().is_none()) {
+    if column.fields().iter().any(|field| !matches!(field, Node::String(_))) {
         return None;
     }
     let written = Qualified::of_list(column.fields())?;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use model::{Heavy, Shape, Unknown};
 
+use crate::canonical::Marks;
 use crate::children::{ROOM, each_branch};
 use crate::literal;
 use crate::names::is_truthy_analyze;
@@ -29,12 +30,23 @@ const MANY_WILDCARDS: usize = 6;
 const LONG_WRITTEN_SERIES: f64 = 1_000.0;
 
 /// Notes in `shape` what is heavy about a statement, and which parts run or write out of turn.
-pub(super) fn add(shape: &mut Shape, root: Node<'_>, left: &Cell<usize>) -> Result<(), Unknown> {
+pub(super) fn add(
+    shape: &mut Shape,
+    root: Node<'_>,
+    left: &Cell<usize>,
+    marks: Option<&mut Marks<'_>>,
+) -> Result<Seen, Unknown> {
     let writes = matches!(root, Node::InsertStmt(_));
     let most = if writes { LONG_WRITTEN_SERIES } else { LONG_SERIES };
-    let mut look =
-        Look { left, heavy: Vec::new(), ctes: BTreeSet::new(), most, writing_with: false };
-    look.everything(root)?;
+    let mut look = Look {
+        left,
+        heavy: Vec::new(),
+        ctes: BTreeSet::new(),
+        most,
+        writing_with: false,
+        seen: Seen::default(),
+    };
+    look.everything(root, marks)?;
     look.heavy.sort_unstable();
     look.heavy.dedup();
     shape.heavy = look.heavy;
@@ -52,7 +64,25 @@ pub(super) fn add(shape: &mut Shape, root: Node<'_>, left: &Cell<usize>) -> Resu
                 | Kind::TRANS_STMT_ROLLBACK_PREPARED
         );
     }
-    Ok(())
+    Ok(look.seen)
+}
+
+/// What the look came by.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// How many nodes there are.
+    pub(super) nodes: usize,
+    /// Each parameter as often as it stands there.
+    pub(super) parameters: Vec<u32>,
+}
+
+/// What is known of a node from the one that holds it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Below {
+    /// Whoever reads it stops reading.
+    cut_short: bool,
+    /// Its constants bear meaning.
+    keep: bool,
 }
 
 struct Look<'a, 'c> {
@@ -63,10 +93,12 @@ struct Look<'a, 'c> {
     /// Rows that a series may have.
     most: f64,
     writing_with: bool,
+    seen: Seen,
 }
 
 impl<'a> Look<'a, '_> {
-    fn spend(&self, nodes: usize) -> Result<(), Unknown> {
+    fn spend(&mut self, nodes: usize) -> Result<(), Unknown> {
+        self.seen.nodes += nodes;
         let left = self.left.get().checked_sub(nodes).ok_or(Unknown::TooComplex)?;
         self.left.set(left);
         Ok(())
@@ -74,12 +106,16 @@ impl<'a> Look<'a, '_> {
 
     /// What may stand anywhere.
     #[expect(clippy::wildcard_enum_match_arm, reason = "`each_child` is the total table")]
-    fn everything(&mut self, root: Node<'a>) -> Result<(), Unknown> {
-        let mut stack: Vec<(Node<'a>, u32, bool)> = Vec::with_capacity(ROOM);
-        stack.push((root, 0, false));
+    fn everything(
+        &mut self,
+        root: Node<'a>,
+        mut marks: Option<&mut Marks<'_>>,
+    ) -> Result<(), Unknown> {
+        let mut stack: Vec<(Node<'a>, u32, Below)> = Vec::with_capacity(ROOM);
+        stack.push((root, 0, Below::default()));
         // Looked at when all names of WITH queries are known.
         let mut selects = Vec::new();
-        while let Some((node, depth, cut_short)) = stack.pop() {
+        while let Some((node, depth, Below { cut_short, keep })) = stack.pop() {
             self.spend(1)?;
             let depth = depth.saturating_add(1);
             let is_deep = depth == DEEP;
@@ -91,14 +127,19 @@ impl<'a> Look<'a, '_> {
                 }
                 Node::XmlExpr(xml) => self.entities(xml),
                 Node::FuncCall(call) => self.call(call),
+                Node::ParamRef(parameter) => {
+                    self.seen.parameters.extend(u32::try_from(parameter.number));
+                }
                 Node::A_Expr(expression) => self.pattern(expression),
                 Node::WithClause(with) if with.recursive && !cut_short => self.recursion(with),
                 _ => {}
             }
             // Whoever stops reading stops the recursion (PostgreSQL documentation, "Recursive Queries").
             let ends = matches!(node, Node::SelectStmt(select) if is_cut_short(select));
+            let keep = marks.as_mut().is_some_and(|marks| marks.visit(node, keep));
+            let below = Below { cut_short: ends, keep };
             let before = stack.len();
-            let names = each_branch(node, &mut |child| stack.push((child, depth, ends)));
+            let names = each_branch(node, &mut |child| stack.push((child, depth, below)));
             self.spend(names)?;
             if is_deep && (names > 0 || stack.len() > before) {
                 self.heavy.push(Heavy::DeepNesting);

@@ -20,10 +20,12 @@ use model::{
     Access, Fact, Heavy, Operand, Reference, RelationName, Rows, Shape, SqlFacts, Unknown,
 };
 
+use crate::canonical::Marks;
 use crate::children::{ROOM, each_child};
 use crate::context::{Context, SearchPaths};
 use crate::limits;
 use crate::parse::{self, Node, nodes};
+use crate::resolve::SharedPaths;
 use crate::{resolve, scanner, statements};
 use columns::Columns;
 use scope::Cte;
@@ -34,9 +36,10 @@ type Shaped<T> = Result<T, Unknown>;
 /// One walk over one tree.
 struct Shaper<'a, 'e> {
     context: Context<'e>,
+    shared: &'e SharedPaths,
     left: &'e Cell<usize>,
     shape: Shape,
-    columns: Columns,
+    columns: Columns<'a>,
     ctes: Vec<Cte<'a>>,
     depth: u32,
     /// Nodes that expressions under way still have to visit, each above those that were there when it began.
@@ -59,20 +62,20 @@ pub(crate) struct Hidden<'h> {
     pub(crate) named: &'h [RelationName],
 }
 
-/// The shape of one statement.
+/// The shape of one statement. `marks` are filled on the way, and gone if they are not complete.
 pub(crate) fn of(
     facts: &SqlFacts,
     root: Node<'_>,
     hidden: Hidden<'_>,
-    context: &Context<'_>,
-    left: &Cell<usize>,
+    (context, shared): (&Context<'_>, &SharedPaths),
+    (left, marks): (&Cell<usize>, &mut Option<Marks<'_>>),
 ) -> Fact<Shape> {
-    let built = build(root, *context, left).and_then(|mut shape| {
+    let built = build(root, (*context, shared), left, marks).and_then(|mut shape| {
         let elsewhere = Context { search_paths: SearchPaths::Unknown, ..*context };
         for text in hidden.texts {
             let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
             for raw in tree.statements() {
-                shape.absorb(&build(raw.stmt(), elsewhere, left)?);
+                shape.absorb(&build(raw.stmt(), (elsewhere, shared), left, &mut None)?);
             }
         }
         Ok(shape)
@@ -127,9 +130,17 @@ impl Submission {
     }
 }
 
-fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped<Shape> {
+fn build<'a>(
+    root: Node<'a>,
+    (context, shared): (Context<'_>, &SharedPaths),
+    left: &Cell<usize>,
+    marks: &mut Option<Marks<'_>>,
+) -> Shaped<Shape> {
+    // They count if the walk comes to its end.
+    let mut looked = marks.take();
     let mut shaper = Shaper::<'a, '_> {
         context,
+        shared,
         left,
         shape: Shape::default(),
         columns: Columns::default(),
@@ -139,32 +150,26 @@ fn build<'a>(root: Node<'a>, context: Context<'_>, left: &Cell<usize>) -> Shaped
     };
     shaper.statement(root)?;
     let mut shape = shaper.shape;
-    heavy::add(&mut shape, root, left)?;
+    let seen = heavy::add(&mut shape, root, left, looked.as_mut())?;
+    *marks = looked;
     shape.columns = shaper.columns.sorted();
     let mut names: Vec<&str> = shape.columns.iter().map(|column| column.name.as_str()).collect();
     names.dedup();
     shape.names = names.into_iter().map(str::to_owned).collect();
     if !shape.parameters().is_empty() {
-        shape.repeated = repeated(root, left)?;
+        // At the cost of one more walk.
+        let rest = left.get().checked_sub(seen.nodes);
+        left.set(rest.unwrap_or_default());
+        shape.repeated = rest.map(|_| repeated(seen.parameters)).ok_or(Unknown::TooComplex)?;
     }
     Ok(shape)
 }
 
-/// Parameters that stand at several places of a tree. Sorted, unique.
-fn repeated(root: Node<'_>, left: &Cell<usize>) -> Shaped<Vec<u32>> {
-    let mut seen = Vec::new();
-    let mut stack = Vec::with_capacity(ROOM);
-    stack.push(root);
-    while let Some(node) = stack.pop() {
-        left.set(left.get().checked_sub(1).ok_or(Unknown::TooComplex)?);
-        if let Node::ParamRef(parameter) = node {
-            seen.extend(u32::try_from(parameter.number));
-        }
-        each_child(node, &mut |child| stack.push(child));
-    }
+/// Parameters that stand at several of these places. Sorted, unique.
+fn repeated(mut seen: Vec<u32>) -> Vec<u32> {
     seen.sort_unstable();
     let parts = seen.chunk_by(|one, other| one == other);
-    Ok(parts.filter(|part| part.len() > 1).filter_map(|part| part.first().copied()).collect())
+    parts.filter(|part| part.len() > 1).filter_map(|part| part.first().copied()).collect()
 }
 
 /// A use of a relation of which nothing more is known.
@@ -254,7 +259,7 @@ impl<'a> Shaper<'a, '_> {
     /// A new reference.
     fn refer(&mut self, var: &'a nodes::RangeVar, access: Access) -> Shaped<u32> {
         self.spend()?;
-        let relation = resolve::relation(statements::written(var), &self.context);
+        let relation = resolve::relation(statements::written(var), &self.context, self.shared);
         let index =
             u32::try_from(self.shape.references.len()).map_err(|_too_many| Unknown::TooComplex)?;
         if self.shape.references.len() >= limits::MAX_REFERENCES {

@@ -46,7 +46,7 @@ impl Session {
     /// `schema.name` of each call, or `unknown`.
     fn calls(&self, text: &str) -> String {
         let name = |call: &CallUse| match call.schema.as_str() {
-            "pg_catalog" => call.name.clone(),
+            "pg_catalog" => call.name.to_string(),
             schema => format!("{schema}.{}", call.name),
         };
         match self.facts(text).calls {

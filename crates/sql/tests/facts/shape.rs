@@ -390,7 +390,7 @@ fn marks_are_found_and_their_like_is_not() {
 /// Columns as `name@references`, sorted.
 fn columns(text: &str) -> String {
     let shape = shape(text);
-    let relation = |index: &u32| shape.references[*index as usize].relation.name.clone();
+    let relation = |index: &u32| shape.references[*index as usize].relation.name.to_string();
     let all = shape.columns.iter().map(|column| {
         let of: Vec<String> = column.of.iter().map(relation).collect();
         format!("{}@{}", column.name, of.join("+"))

@@ -227,8 +227,8 @@ impl<'t> Reader<'t> {
         }
         Some(Relation {
             oid: *self.relations.get(written)?,
-            schema,
-            name,
+            schema: schema.into(),
+            name: name.into(),
             kind: match kind {
                 "r" => RelationKind::Table,
                 "v" | "v*" => RelationKind::View,
@@ -257,8 +257,8 @@ impl<'t> Reader<'t> {
         let arguments = self.list(words.next()?)?;
         let mut function = Function {
             oid,
-            schema,
-            name,
+            schema: schema.into(),
+            name: name.into(),
             kind: FunctionKind::Function,
             arguments,
             defaults: 0,

@@ -6,15 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::Unknown;
+use model::{Name, Unknown};
 
 use super::{Maker, extent_in, is_private};
 use crate::catalog::{Column, NewColumn, NewRelation, Oid, Own, Relation, RelationKind, TEMPORARY};
 use crate::parse::{Node, NodeList, nodes, raw};
 use crate::resolve::{strings, type_names};
 use crate::resolved::bind::{callable, operators};
-use crate::resolved::{Call, Resolved, Use, ViewReads, is_temporary};
+use crate::resolved::{Call, Resolved, ViewReads, is_temporary};
 use crate::timeline::{Extent, Step};
+
+/// Calls that a view keeps.
+type Kept = BTreeSet<Call<Box<str>>>;
 
 /// Columns of every sequence.
 const OF_SEQUENCES: [&str; 3] = ["last_value", "log_cnt", "is_called"];
@@ -33,14 +36,14 @@ struct Columns {
     all: Vec<NewColumn>,
     parents: Vec<Oid>,
     /// Those with a sequence of their own.
-    counted: Vec<Box<str>>,
+    counted: Vec<Name>,
     /// Those that a constraint of the table keeps from being null.
-    keys: Vec<Box<str>>,
+    keys: Vec<Name>,
 }
 
 impl Columns {
     fn of(names: impl IntoIterator<Item = Box<str>>) -> Self {
-        let column = |name: Box<str>| NewColumn { name, not_null: false };
+        let column = |name: Box<str>| NewColumn { name: name.into(), not_null: false };
         Self { all: names.into_iter().map(column).collect(), ..Self::default() }
     }
 
@@ -194,18 +197,18 @@ impl<'a> Maker<'a> {
             resolver.finish();
             let reads = ViewReads {
                 columns: resolver.outputs.take().unwrap_or_default(),
-                always: std::mem::take::<BTreeSet<Use>>(&mut resolver.touched.uses),
-                calls: self.qualified(&resolver.touched.calls, resolver.path),
+                always: resolver.touched.uses.sorted().iter().copied().collect(),
+                calls: self.qualified(resolver.touched.calls.sorted(), resolver.path),
             };
             let names = outputs.columns.iter().map(|output| output.name.into()).collect();
-            let seen = resolver.seen.borrow();
+            let mut seen = resolver.seen.borrow_mut();
             let temporary = |oid: &Oid| self.catalog.relation_by_oid(*oid).is_some_and(is_private);
-            Ok((names, reads, seen.iter().any(temporary)))
+            Ok((names, reads, seen.sorted().iter().any(temporary)))
         })
     }
 
     /// Calls with the schemas in which they may be found now: under another path they still mean that.
-    fn qualified(&self, calls: &BTreeSet<Call>, path: &[String]) -> BTreeSet<Call> {
+    fn qualified(&self, calls: &[Call<&str>], path: &[String]) -> Kept {
         let mut all = BTreeSet::new();
         for call in calls {
             match call {
@@ -213,14 +216,12 @@ impl<'a> Maker<'a> {
                 Call::Attribute(name) => self.functions(name, 1, path, &mut all),
                 Call::Older(name) => self.functions(name, usize::MAX, path, &mut all),
                 Call::Operator(None, name) => {
-                    for name in operators(&name.as_str()) {
+                    for name in operators(name) {
                         let has =
                             |schema: &&str| self.catalog.operators(schema, name).next().is_some();
-                        let here = callable(None, path).into_iter().filter(has);
+                        let here = callable(None, path).filter(has);
                         all.extend(
-                            here.map(|one| {
-                                Call::Operator(Some(one.to_owned()), (*name).to_owned())
-                            }),
+                            here.map(|one| Call::Operator(Some(one.into()), (*name).into())),
                         );
                     }
                 }
@@ -229,27 +230,27 @@ impl<'a> Maker<'a> {
                 | Call::Operator(Some(_), _)
                 | Call::Cast(Some(_), _)
                 | Call::Conversion
-                | Call::Grammar(_) => drop(all.insert(call.clone())),
+                | Call::Grammar(_) => drop(all.insert(call.kept())),
             }
         }
         all
     }
 
     /// Functions of a name; where there are none, it may be a cast in the form of a call.
-    fn functions(&self, name: &str, count: usize, path: &[String], all: &mut BTreeSet<Call>) {
+    fn functions(&self, name: &str, count: usize, path: &[String], all: &mut Kept) {
         let before = all.len();
         let has = |schema: &&str| self.catalog.functions(schema, name).next().is_some();
-        let here = callable(None, path).into_iter().filter(has);
-        all.extend(here.map(|one| Call::Function(Some(one.to_owned()), name.to_owned(), count)));
+        let here = callable(None, path).filter(has);
+        all.extend(here.map(|one| Call::Function(Some(one.into()), name.into(), count)));
         if all.len() == before {
             self.casts(name, path, all);
         }
     }
 
-    fn casts(&self, name: &str, path: &[String], all: &mut BTreeSet<Call>) {
+    fn casts(&self, name: &str, path: &[String], all: &mut Kept) {
         let has = |schema: &&str| self.catalog.type_named(schema, name).is_some();
-        let here = callable(None, path).into_iter().filter(has);
-        all.extend(here.map(|one| Call::Cast(Some(one.to_owned()), name.to_owned())));
+        let here = callable(None, path).filter(has);
+        all.extend(here.map(|one| Call::Cast(Some(one.into()), name.into())));
     }
 
     /// Makes it, unless there is one already and that is no error.
@@ -381,10 +382,10 @@ pub(super) fn defined(column: &nodes::ColumnDef) -> NewColumn {
 }
 
 /// The columns that a table's constraint keeps from being null.
-fn keys(constraint: &nodes::Constraint) -> Vec<Box<str>> {
+fn keys(constraint: &nodes::Constraint) -> Vec<Name> {
     match constraint.contype {
         raw::ConstrType::CONSTR_PRIMARY | raw::ConstrType::CONSTR_NOTNULL => {
-            strings(constraint.keys()).into_iter().map(Box::from).collect()
+            strings(constraint.keys()).into_iter().map(Name::from).collect()
         }
         _ => Vec::new(),
     }
