@@ -401,6 +401,20 @@ pub(crate) fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Re
     for function in all.iter().filter(|function| is_blocked(policy, function)) {
         reasons.add(about(ReasonCode::BlockedFunction, function, facts));
     }
+    // What an operator, a cast or an aggregate of a user's calls is in no text.
+    for call in facts.calls.known().into_iter().flatten() {
+        if call.reached
+            || call.schema != "pg_catalog"
+            || all.iter().any(|one| call.name == *one.name)
+        {
+            continue;
+        }
+        let name = call.name.as_str().to_owned();
+        let function = FunctionUse { schema: Some("pg_catalog".to_owned()), name };
+        if is_blocked(policy, &function) {
+            reasons.add(about(ReasonCode::BlockedFunction, &function, facts));
+        }
+    }
     let granted = !all.is_empty() && all.iter().all(|one| policy.granted_functions.holds(one));
     if call == Call::No || granted || granted_all {
         return;

@@ -110,6 +110,7 @@ impl<'a> Walk<'a, '_> {
                 self.push_without_bodies(task);
             }
             Node::ViewStmt(view) => {
+                self.view_of_settings(view.query());
                 self.push_body(view.query(), task);
                 self.push_without_bodies(task);
             }

@@ -66,6 +66,9 @@ pub(crate) fn visit<'a>(walk: &mut Walk<'a, '_>, task: Task<'a>) {
     }
 }
 
+/// The view that shows settings, and sets them.
+const SETTINGS: &str = "pg_settings";
+
 impl<'a> Walk<'a, '_> {
     fn select(&mut self, select: &'a nodes::SelectStmt, task: Task<'a>) {
         if select.into_clause().is_some() {
@@ -108,13 +111,26 @@ impl<'a> Walk<'a, '_> {
 
     /// `UPDATE pg_settings` runs `set_config` for each row that it matches.
     fn settings_view(&mut self, update: &'a nodes::UpdateStmt) {
-        let Some(target) = update.relation() else { return };
-        if target.relname() == Some("pg_settings") {
-            let (name, change) = ("*".to_owned(), SettingChange::Session);
-            self.found.settings.add(SettingUse { name, change, value: SettingValue::Unknown });
-            self.found.moves_path = true;
-            self.found.effects.push(Effect::SearchPath(NewSearchPath::Unknown));
+        if update.relation().and_then(nodes::RangeVar::relname) == Some(SETTINGS) {
+            self.sets_anything();
         }
+    }
+
+    /// So does an UPDATE of a view of it, which no text tells.
+    pub(crate) fn view_of_settings(&mut self, query: Node<'a>) {
+        let Node::SelectStmt(select) = query else { return };
+        let is_it =
+            |item: Node<'_>| matches!(item, Node::RangeVar(var) if var.relname() == Some(SETTINGS));
+        if select.from_clause().iter().any(is_it) {
+            self.sets_anything();
+        }
+    }
+
+    fn sets_anything(&mut self) {
+        let (name, change) = ("*".to_owned(), SettingChange::Session);
+        self.found.settings.add(SettingUse { name, change, value: SettingValue::Unknown });
+        self.found.moves_path = true;
+        self.found.effects.push(Effect::SearchPath(NewSearchPath::Unknown));
     }
 
     fn copy(&mut self, copy: &'a nodes::CopyStmt, task: Task<'a>) {

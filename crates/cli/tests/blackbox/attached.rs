@@ -8,13 +8,13 @@ const POLICY: &str = r#"
 version: "2"
 agents:
   analyst:
-    columns: {public.users: {deny: [email]}}
-    blocked_tables: [public.payments, public.bills, public.glance]
+    columns: {public.users: {deny: [email]}, public.copied: {deny: [secret]}}
+    blocked_tables: [public.payments, public.bills, public.glance, "vault.*"]
   named:
     functions: {allow: ["pg_catalog.*", "public.log_*", "public.instead", "public.leak"]}
     blocked_tables: [public.payments]
   wary:
-    functions: {deny: ["public.log_*", current_setting, now, nextval, current_user]}
+    functions: {deny: ["public.log_*", current_setting, now, nextval, current_user, public.counts, pg_advisory_lock]}
   free: {}
 "#;
 
@@ -74,6 +74,31 @@ CREATE FUNCTION passes_on() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
 CREATE TABLE passing (id int, note text);
 CREATE TRIGGER passes BEFORE UPDATE ON passing FOR EACH ROW EXECUTE FUNCTION passes_on();
 
+CREATE VIEW shown AS SELECT name, setting FROM pg_settings;
+CREATE TABLE made (id int PRIMARY KEY, base int, code int GENERATED ALWAYS AS (base + 1) STORED UNIQUE, note text);
+CREATE TABLE after (code int REFERENCES made (code) ON UPDATE CASCADE);
+CREATE TABLE steady (id int, base int, code int GENERATED ALWAYS AS (base + 1) STORED, note text);
+CREATE TRIGGER logs AFTER UPDATE OF code ON steady FOR EACH ROW EXECUTE FUNCTION log_it();
+CREATE TABLE moved (id int, part int) PARTITION BY LIST (part);
+CREATE TABLE moved_1 PARTITION OF moved FOR VALUES IN (1);
+CREATE TABLE moved_2 PARTITION OF moved FOR VALUES IN (2);
+CREATE TRIGGER logs AFTER INSERT ON moved_2 FOR EACH ROW EXECUTE FUNCTION log_it();
+CREATE TABLE parent (id int, note text, price int);
+CREATE TABLE child () INHERITS (parent);
+CREATE TRIGGER logs AFTER UPDATE OF price ON child FOR EACH ROW EXECUTE FUNCTION log_it();
+CREATE TABLE hidden_base (id int);
+CREATE TRIGGER logs AFTER DELETE ON hidden_base FOR EACH ROW EXECUTE FUNCTION log_it();
+CREATE VIEW one AS SELECT 1 AS one FROM hidden_base;
+CREATE TABLE copies (what text);
+CREATE TABLE copied (id int, note text, secret text);
+CREATE RULE copies AS ON UPDATE TO copied DO ALSO INSERT INTO copies VALUES (OLD.secret);
+CREATE FUNCTION counts(int, int) RETURNS int LANGUAGE sql AS 'SELECT $1 + $2';
+CREATE AGGREGATE total(int) (SFUNC = counts, STYPE = int, INITCOND = '0');
+CREATE OPERATOR public.~## (RIGHTARG = bigint, FUNCTION = pg_catalog.pg_advisory_lock);
+CREATE OPERATOR public.### (RIGHTARG = text, FUNCTION = pg_catalog.pg_read_file);
+CREATE OPERATOR public.%+% (LEFTARG = int, RIGHTARG = int, FUNCTION = pg_catalog.int4pl);
+CREATE SCHEMA vault; CREATE TABLE vault.secrets (id int); GRANT USAGE ON SCHEMA vault TO app;
+
 CREATE TABLE ruled (id int, note text);
 CREATE RULE also AS ON UPDATE TO ruled DO ALSO INSERT INTO payments VALUES (OLD.id, NEW.note);
 CREATE RULE fine AS ON DELETE TO ruled DO ALSO INSERT INTO notes SELECT OLD.id, n.note FROM notes n WHERE n.id = OLD.id;
@@ -104,6 +129,7 @@ CREATE TABLE shops (id int PRIMARY KEY);
 CREATE TABLE sales (shop int REFERENCES shops ON DELETE RESTRICT, id int PRIMARY KEY);
 CREATE TABLE lines (sale int REFERENCES sales ON DELETE CASCADE, client int);
 CREATE RULE bill AS ON DELETE TO lines DO ALSO DELETE FROM bills WHERE client = OLD.client;
+CREATE RULE bill AS ON UPDATE TO after DO ALSO DELETE FROM bills;
 CREATE TABLE seen_through (id int);
 CREATE VIEW between AS SELECT id FROM seen_through;
 CREATE VIEW glance AS SELECT id FROM between;
@@ -331,4 +357,94 @@ fn a_body_finds_its_arguments_wherever_they_stand() {
     let door = door();
     passes(&door, "analyst", "SELECT add_note(1, 'x')");
     passes(&door, "analyst", "SELECT move_note(1, 'x')");
+}
+
+#[test]
+fn what_changes_besides_a_column_counts() {
+    let door = door();
+    for sql in [
+        "UPDATE steady SET base = 2",
+        "UPDATE moved SET part = 2 WHERE id = 1",
+        "WITH x AS (UPDATE child SET note = 'z' RETURNING 1) UPDATE parent SET price = 3",
+        "UPDATE parent SET price = 3",
+        "DELETE FROM one WHERE one = 1",
+    ] {
+        refused(&door, "analyst", sql, "unknown_columns:public.log_it");
+    }
+    refused(&door, "analyst", "UPDATE made SET base = 3", BILLS);
+    refused(
+        &door,
+        "analyst",
+        "UPDATE copied SET note = 'n' WHERE id = 1",
+        "column_not_allowed:secret (table: public.copied)",
+    );
+    for sql in [
+        "UPDATE steady SET note = 'x'",
+        "UPDATE made SET note = 'x'",
+        "UPDATE parent SET note = 'x'",
+        "DELETE FROM moved WHERE id = 1",
+        "INSERT INTO copied (id, note) VALUES (1, 'x')",
+        "SELECT one FROM one",
+    ] {
+        passes(&door, "analyst", sql);
+    }
+}
+
+#[test]
+fn settings_are_not_set_through_a_view() {
+    let door = door();
+    for who in ["analyst", "free"] {
+        for sql in [
+            "UPDATE shown SET setting = 'off' WHERE name = 'standard_conforming_strings'",
+            "CREATE TEMP VIEW own AS SELECT * FROM pg_settings",
+        ] {
+            let said = door.psql(&format!("agent:{who}"), &["-c", sql]);
+            assert!(said.err.contains("BLOCKED"), "{who}: {sql}: {said:?}");
+        }
+        passes(&door, who, "SELECT setting FROM shown WHERE name = 'work_mem'");
+        passes(&door, who, "CREATE TEMP VIEW own AS SELECT id FROM products");
+    }
+}
+
+#[test]
+fn what_an_aggregate_or_an_operator_calls_counts() {
+    let door = door();
+    refused(&door, "wary", "SELECT total(id) FROM products", "function_not_allowed:public.counts");
+    refused(
+        &door,
+        "wary",
+        "SELECT ~## 5::bigint",
+        "function_not_allowed:pg_catalog.pg_advisory_lock",
+    );
+    for who in ["wary", "analyst", "free"] {
+        refused(
+            &door,
+            who,
+            "SELECT OPERATOR(public.###) '/etc/hostname'",
+            "blocked_function:pg_read_file",
+        );
+        passes(&door, who, "SELECT 1 OPERATOR(public.%+%) 2");
+    }
+    passes(&door, "free", "SELECT total(id) FROM products");
+}
+
+#[test]
+fn a_schema_is_not_renamed_from_under_a_rule() {
+    let door = door();
+    for (sql, reason) in [
+        ("ALTER SCHEMA vault RENAME TO open", "blocked_table (table: vault.secrets)"),
+        ("DROP SCHEMA vault CASCADE", "unrecognized_operation"),
+    ] {
+        refused(&door, "analyst", sql, reason);
+        let said = door.psql("agent:free", &["-c", sql]);
+        assert!(said.err.contains("must be owner"), "{said:?}");
+    }
+    refused(
+        &door,
+        "wary",
+        "ALTER FUNCTION counts(int, int) RENAME TO other",
+        "function_not_allowed:public.counts",
+    );
+    let said = door.psql("agent:wary", &["-c", "ALTER FUNCTION pure(int) RENAME TO other"]);
+    assert!(said.err.contains("must be owner"), "{said:?}");
 }

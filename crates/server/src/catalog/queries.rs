@@ -191,6 +191,9 @@ pub(super) const ATTACHED: &str = "SELECT pg_catalog.json_build_object(\
             ('update', CASE WHEN k.confupdtype IN ('c', 'n', 'd') THEN 'update' END), \
             ('truncate_cascade', 'truncate_cascade')) o (happens, does) \
         WHERE k.contype = 'f' AND o.does IS NOT NULL \
+    UNION ALL SELECT p.partrelid, 'partition key', \
+        CASE WHEN 0 = ANY (p.partattrs) THEN '{}' ELSE (p.partattrs::int2[])::int2[] END, ARRAY['update'], \
+        pg_catalog.to_json('moves'::text) FROM pg_catalog.pg_partitioned_table p \
     UNION ALL SELECT d.relation, v.relname, '{}', ARRAY['drop_cascade'], \
         pg_catalog.json_build_object('dependent', v.oid::int8) \
         FROM (SELECT DISTINCT d.refobjid AS relation, r.ev_class AS view FROM pg_catalog.pg_depend d \

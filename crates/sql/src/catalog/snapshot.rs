@@ -108,6 +108,8 @@ pub enum AttachedKind {
         /// To which columns.
         columns: Vec<i16>,
     },
+    /// The key of a partitioned table: rows that no longer fit their partition move to another.
+    Moves,
     /// A view that reads it.
     Dependent(Oid),
 }

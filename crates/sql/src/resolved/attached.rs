@@ -3,7 +3,7 @@
 //!
 //! What is *not* here: what functions do, and which rules ask about it. Invariants: what happens at one event
 //! counts at that event, whether or not the statement's rows make it happen; the relation's own columns, which
-//! it is attached to, are not counted again; everything that is behind is followed, each event of a relation
+//! a condition or an expression is about, are not counted again; everything that is behind is followed, each event of a relation
 //! once.
 //!
 //! Source: PostgreSQL documentation, "Overview of Trigger Behavior", "The Rule System", "Row Security
@@ -30,6 +30,8 @@ pub(super) type Fired = (Oid, Oid);
 pub(super) struct SetOff {
     pub(super) touched: Kept,
     pub(super) fired: BTreeSet<Fired>,
+    /// The same, or what goes with it, of children: to the same columns.
+    pub(super) below: Vec<(Oid, Event)>,
 }
 
 impl<'a> Reach<'a> {
@@ -43,16 +45,24 @@ impl<'a> Reach<'a> {
         changes: impl Fn(i16) -> bool,
     ) -> Resolved<SetOff> {
         let mut found = SetOff::default();
-        self.elsewhere(relation, event, &mut found.touched)?;
+        self.elsewhere(relation, event, &mut found)?;
         let catalog = self.catalog;
+        // A trigger may change a key that the statement does not.
+        let triggers = || {
+            catalog.attached(relation.oid).any(|one| {
+                matches!(one.what, AttachedKind::Trigger { .. }) && one.on.contains(&event)
+            })
+        };
         let applies = |one: &&Attached| {
-            let any = event != Event::Update || one.columns.is_empty();
+            let any = event != Event::Update
+                || one.columns.is_empty()
+                || (matches!(one.what, AttachedKind::Cascade { .. } | AttachedKind::Moves)
+                    && triggers());
             one.on.contains(&event) && (any || one.columns.iter().any(|column| changes(*column)))
         };
         for attached in catalog.attached(relation.oid).filter(applies) {
             self.one(relation, attached, &mut found)?;
         }
-        found.touched.uses.retain(|used| used.relation != relation.oid);
         Ok(found)
     }
 
@@ -61,7 +71,7 @@ impl<'a> Reach<'a> {
         &mut self,
         relation: &'a Relation,
         event: Event,
-        touched: &mut Kept,
+        found: &mut SetOff,
     ) -> Resolved<()> {
         let below = match event {
             Event::Select => false,
@@ -74,20 +84,41 @@ impl<'a> Reach<'a> {
         };
         if below {
             let children = self.catalog.children(relation.oid);
-            touched.events.extend(children.iter().map(|child| (*child, event)));
+            found.below.extend(children.iter().map(|child| (*child, event)));
         }
         if event == Event::TruncateCascade {
-            touched.events.insert((relation.oid, Event::Truncate));
+            found.touched.events.insert((relation.oid, Event::Truncate));
         }
         if relation.definition.is_some()
             && matches!(event, Event::Insert | Event::Update | Event::Delete)
         {
             // A simple view hands on what is done to it (PostgreSQL documentation, "Updatable Views").
-            let reads = self.reads(relation)?;
-            let bases = reads.columns.iter().flatten();
-            touched.events.extend(bases.map(|used| (used.relation, event)));
+            let bases = self.bases(relation)?;
+            found.touched.events.extend(bases.into_iter().map(|base| (base, event)));
         }
         Ok(())
+    }
+
+    /// The table behind a simple view: its query names one alone. Of a view of the session's own there is no
+    /// text, so whatever it reads.
+    fn bases(&mut self, view: &'a Relation) -> Resolved<Vec<Oid>> {
+        let text = view.definition.as_deref().unwrap_or_default();
+        if self.catalog.own().view(view.oid).is_some() || text.is_empty() {
+            let reads = self.reads(view)?;
+            let all = reads.always.iter().chain(reads.columns.iter().flatten());
+            return Ok(all.map(|used| used.relation).collect());
+        }
+        let tree = parse::parse(text).map_err(|_message| Unknown::ParseError)?;
+        let mut bases = Vec::new();
+        for raw in tree.statements() {
+            let Node::SelectStmt(select) = raw.stmt() else { continue };
+            let mut from = select.from_clause().iter();
+            if let (Some(Node::RangeVar(var)), None) = (from.next(), from.next()) {
+                let resolver = Resolver::new(self.catalog, self.path(), self.left);
+                bases.push(resolver.relation(var)?.oid);
+            }
+        }
+        Ok(bases)
     }
 
     fn one(
@@ -107,7 +138,11 @@ impl<'a> Reach<'a> {
                 self.rule(relation, definition, &mut found.touched)?;
             }
             AttachedKind::Policy(condition) | AttachedKind::Expression(condition) => {
-                self.expression_on(relation, condition, &mut found.touched)?;
+                let mut touched = Kept::default();
+                self.expression_on(relation, condition, &mut touched)?;
+                // Its own columns decide there, and go nowhere.
+                touched.uses.retain(|used| used.relation != relation.oid);
+                found.touched.extend(touched);
             }
             AttachedKind::Cascade { relation, does, columns } => {
                 let parts = columns.iter().map(|number| Part::Column(*number));
@@ -117,6 +152,12 @@ impl<'a> Reach<'a> {
                     role: ColumnRole::Write,
                 }));
                 found.touched.events.insert((*relation, *does));
+            }
+            AttachedKind::Moves => {
+                for child in self.catalog.children(relation.oid) {
+                    found.touched.events.insert((*child, Event::Insert));
+                    found.touched.events.insert((*child, Event::Delete));
+                }
             }
             AttachedKind::Dependent(view) => {
                 let (part, role) = (Part::Any, ColumnRole::Write);

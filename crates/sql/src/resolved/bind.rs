@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use model::{
     Access, CallUse, ColumnRole, ColumnUse, Fact, Name, RelationName, RelationUse, Schemas,
-    SqlFacts, TenantUse, Unknown, Volatility,
+    SettingChange, SettingUse, SettingValue, SqlFacts, TenantUse, Unknown, Volatility,
 };
 
 use super::bodies::{self, Run};
@@ -93,6 +93,11 @@ fn complete_with(
     if let Fact::Known(columns) = &found.columns {
         name_all(facts, columns);
     }
+    if found.settings {
+        let (name, change) = ("*".to_owned(), SettingChange::Session);
+        let any = SettingUse { name, change, value: SettingValue::Unknown };
+        facts.settings.absorb(&Fact::Known(vec![any]));
+    }
     facts.columns = found.columns;
     facts.calls = found.calls;
     if context.tenant_column.is_some() || found.tenants.is_unknown() {
@@ -134,6 +139,8 @@ struct Found {
     calls: Fact<Vec<CallUse>>,
     tenants: Fact<Vec<TenantUse>>,
     runs: BTreeSet<Run>,
+    /// It may change any setting.
+    settings: bool,
 }
 
 impl Found {
@@ -143,6 +150,7 @@ impl Found {
             calls: Fact::Unknown(why),
             tenants: Fact::Unknown(why),
             runs: BTreeSet::new(),
+            settings: false,
         }
     }
 }
@@ -537,7 +545,7 @@ impl<'a> Bound<'a> {
                 }
                 for operator in self.catalog.operators(schema, name) {
                     found = true;
-                    self.hidden(operator.function, path)?;
+                    self.hidden(operator.function, &operator.schema, path)?;
                 }
             }
             // `!=` is `<>` by the grammar; anything else unknown is an error of the server.
@@ -565,7 +573,7 @@ impl<'a> Bound<'a> {
             self.types.written(catalog, target.oid);
             let casts = catalog.casts_to(target.oid).map(|cast| cast.function);
             for function in casts.chain(target.functions.iter().copied()) {
-                self.hidden(function, path)?;
+                self.hidden(function, &target.schema, path)?;
             }
             if catalog.is_open(schema) {
                 break;
@@ -574,14 +582,14 @@ impl<'a> Bound<'a> {
         Ok(())
     }
 
-    /// A function that no text names counts where it is not built in. One that the catalog does not
-    /// have is somebody's temporary one.
-    pub(super) fn hidden(&mut self, oid: Oid, path: &[String]) -> Resolved<()> {
+    /// A function that no text names counts unless it is built in, and so is what it is `behind`. One that the
+    /// catalog does not have is somebody's temporary one.
+    pub(super) fn hidden(&mut self, oid: Oid, behind: &str, path: &[String]) -> Resolved<()> {
         if oid == 0 {
             return Ok(());
         }
         let function = self.catalog.function_by_oid(oid).ok_or(Unknown::NotInCatalog)?;
-        if &*function.schema != "pg_catalog" {
+        if &*function.schema != "pg_catalog" || behind != "pg_catalog" {
             self.calls(function, path);
         }
         Ok(())
@@ -592,6 +600,13 @@ impl<'a> Bound<'a> {
             return;
         }
         self.types.passed(self.catalog, function);
+        // An aggregate of a user's calls what it is made of.
+        let catalog = self.catalog;
+        for oid in function.calls.iter().filter(|oid| **oid != 0) {
+            if let Some(part) = catalog.function_by_oid(*oid) {
+                self.calls(part, path);
+            }
+        }
         if bodies::is_of_interest(function) {
             // A view lends its owner's rights to the relations that it names, never to what a
             // function does: that runs with the rights of who asks, or of the function's owner.
@@ -650,6 +665,7 @@ impl<'a> Bound<'a> {
             calls: fact(known(!self.unsure).map(|()| calls())),
             tenants: fact(known(!self.unseen).map(|()| self.tenants.into_iter().collect())),
             runs: self.runs,
+            settings: behind.settings,
         })
     }
 

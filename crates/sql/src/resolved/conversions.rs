@@ -127,7 +127,7 @@ impl Bound<'_> {
             }
             // What they take and give may be converted in turn.
             for function in next {
-                self.hidden(function, &path)?;
+                self.hidden(function, "pg_catalog", &path)?;
             }
         }
     }

@@ -135,6 +135,12 @@ impl Kept {
         self.calls.extend(other.calls.sorted().iter().map(Call::kept));
         self.events.append(&mut other.events);
     }
+
+    fn extend(&mut self, other: Self) {
+        self.uses.extend(other.uses);
+        self.calls.extend(other.calls);
+        self.events.extend(other.events);
+    }
 }
 
 impl Touched<'_> {

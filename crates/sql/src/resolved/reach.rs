@@ -65,6 +65,36 @@ pub(crate) struct Behind {
     pub(super) besides: BTreeSet<Call<Box<str>>>,
     /// Triggers.
     pub(super) fired: BTreeSet<Fired>,
+    /// Settings change, by way of the view that shows them.
+    pub(super) settings: bool,
+}
+
+/// `pg_settings`, whose rule sets what an UPDATE writes (PostgreSQL documentation, "System Views").
+fn is_settings(relation: &Relation) -> bool {
+    (&*relation.schema, &*relation.name) == ("pg_catalog", "pg_settings")
+}
+
+/// Whether a generated column may change with those that do: its expression has the name of one.
+fn is_made_anew(relation: &Relation, column: i16, changed: &BTreeSet<(Oid, i16)>) -> bool {
+    let generated = relation.column(column).filter(|one| one.generated);
+    let Some(expression) = generated.and_then(|one| one.default.as_deref()) else { return false };
+    changed
+        .range((relation.oid, i16::MIN)..=(relation.oid, i16::MAX))
+        .filter_map(|(_, number)| relation.column(*number))
+        // As it stands between quotes, if it does.
+        .any(|one| expression.contains(&one.name.replace('"', "\"\"")))
+}
+
+/// What changes in a parent changes in its child, by name. Whether that is more than was known.
+fn hand_down(parent: &Relation, child: &Relation, changed: &mut BTreeSet<(Oid, i16)>) -> bool {
+    let own = changed.range((parent.oid, i16::MIN)..=(parent.oid, i16::MAX));
+    let names: Vec<_> = own.filter_map(|(_, number)| parent.column(*number)).collect();
+    let mut more = false;
+    for column in child.columns.iter().filter(|one| names.iter().any(|name| name.name == one.name))
+    {
+        more |= changed.insert((child.oid, column.number));
+    }
+    more
 }
 
 impl Behind {
@@ -93,7 +123,10 @@ impl<'a> Reach<'a> {
         let mut named = direct.iter().rev().map(|used| (*used, Way::AsNamed));
         // The last relation with nothing behind it.
         let mut plain: Option<Oid> = None;
-        let (mut events, mut happened) = (done.clone(), Events::new());
+        // Behind the statement's back any column may change.
+        let mut events: BTreeSet<((Oid, Event), bool)> =
+            done.iter().map(|event| (*event, false)).collect();
+        let (mut changed, mut happened) = (changed.clone(), BTreeSet::new());
         loop {
             if found.as_named.len() + found.reached.len() + happened.len() > limits::MAX_REACH {
                 return Err(Unknown::TooComplex);
@@ -109,7 +142,7 @@ impl<'a> Reach<'a> {
                     continue;
                 }
                 if self.may_set_off(used, way) {
-                    events.insert((used.relation, Event::Select));
+                    events.insert(((used.relation, Event::Select), true));
                 }
                 for (next, way) in self.next(relation, used, way)? {
                     let new = match way {
@@ -122,19 +155,29 @@ impl<'a> Reach<'a> {
                         waiting.push((next, way));
                     }
                 }
-            } else if let Some(next) = events.pop_first() {
-                if !happened.insert(next) {
+            } else if let Some((next, any)) = events.pop_first() {
+                if !happened.insert((next, any)) {
                     continue;
                 }
-                // Behind the statement's back any column may change.
-                let changes = |column| !done.contains(&next) || changed.contains(&(next.0, column));
                 let relation = self.catalog.relation_by_oid(next.0);
                 let relation = relation.ok_or(Unknown::NotInCatalog)?;
+                found.settings |= next.1 == Event::Update && is_settings(relation);
+                let changes = |column| {
+                    any || changed.contains(&(next.0, column))
+                        || is_made_anew(relation, column, &changed)
+                };
                 let set_off = self.set_off((relation, next.1), changes)?;
+                for (child, event) in set_off.below {
+                    let child = self.catalog.relation_by_oid(child).ok_or(Unknown::NotInCatalog)?;
+                    if !any && event == Event::Update && hand_down(relation, child, &mut changed) {
+                        happened.remove(&((child.oid, event), false));
+                    }
+                    events.insert(((child.oid, event), any));
+                }
                 let new =
                     set_off.touched.uses.into_iter().filter(|used| found.reached.insert(*used));
                 waiting.extend(new.map(|used| (used, Way::Behind)));
-                events.extend(set_off.touched.events);
+                events.extend(set_off.touched.events.into_iter().map(|event| (event, true)));
                 found.besides.extend(set_off.touched.calls);
                 found.fired.extend(set_off.fired);
             } else {

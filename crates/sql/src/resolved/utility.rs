@@ -7,11 +7,13 @@ use model::{Access, ColumnRole, Unknown};
 use super::from::item_of;
 use super::namespace::{Item, Namespace, Output, Outputs};
 use super::own::listed;
-use super::{Part, Resolved, Resolver, plpgsql};
+use super::{Call, Part, Resolved, Resolver, plpgsql};
 use crate::catalog::{Event, Function};
 use crate::children::each_child;
 use crate::ops;
+use crate::parse::raw::ObjectType as Object;
 use crate::parse::{Node, nodes, raw};
+use crate::resolve::{Qualified, strings};
 
 /// Resolves a statement.
 #[expect(
@@ -103,14 +105,43 @@ impl<'a> Resolver<'a> {
     }
 
     /// What is dropped with others goes with them.
-    fn dropped_with(&mut self, drop: &'a nodes::DropStmt) {
+    fn dropped_with(&mut self, drop: &'a nodes::DropStmt) -> Resolved<()> {
         if drop.behavior != raw::DropBehavior::DROP_CASCADE {
-            return;
+            return Ok(());
+        }
+        if drop.remove_type == Object::OBJECT_SCHEMA {
+            for name in drop.objects().iter().filter_map(Node::as_str) {
+                self.whole_schema(name)?;
+            }
         }
         for written in drop.objects().iter().filter_map(listed) {
             if let Ok(Some(relation)) = self.look_up(written.schema, written.name) {
                 self.happens(relation, Event::DropCascade);
             }
+        }
+        Ok(())
+    }
+
+    /// What is done to a schema is done to all that is in it: rules are on names.
+    fn whole_schema(&mut self, name: &'a str) -> Resolved<()> {
+        let catalog = self.catalog;
+        let relations = catalog.snapshot().relations.iter();
+        for relation in relations.filter(|relation| *relation.schema == *name) {
+            self.used_whole(relation, ColumnRole::Write)?;
+            self.happens(relation, Event::DropCascade);
+        }
+        for function in catalog.snapshot().functions.iter().filter(|one| *one.schema == *name) {
+            self.spend(1)?;
+            self.touched.calls.add(Call::Function(Some(name), &function.name, usize::MAX));
+        }
+        Ok(())
+    }
+
+    /// A function that gets another name counts as called: rules are on names.
+    fn renamed_routine(&mut self, object: Node<'a>) {
+        let Node::ObjectWithArgs(named) = object else { return };
+        if let Some(written) = Qualified::of(&strings(named.objname())) {
+            self.touched.calls.add(Call::Function(written.schema, written.name, usize::MAX));
         }
     }
 
@@ -139,7 +170,18 @@ impl<'a> Resolver<'a> {
                     self.truncated(truncate)?;
                     each_child(node, &mut |child| stack.push(child));
                 }
-                Node::DropStmt(drop) => self.dropped_with(drop),
+                Node::DropStmt(drop) => self.dropped_with(drop)?,
+                Node::RenameStmt(rename) if rename.rename_type == Object::OBJECT_SCHEMA => {
+                    self.whole_schema(rename.subname().unwrap_or_default())?;
+                }
+                Node::RenameStmt(rename) => {
+                    self.renamed_routine(rename.object());
+                    each_child(node, &mut |child| stack.push(child));
+                }
+                Node::AlterObjectSchemaStmt(alter) => {
+                    self.renamed_routine(alter.object());
+                    each_child(node, &mut |child| stack.push(child));
+                }
                 Node::RangeVar(var) => {
                     // What does not exist yet is what it makes.
                     if let Ok(relation) = self.relation(var) {
