@@ -126,8 +126,6 @@ pub(crate) struct Tally {
     within: usize,
     /// Refused by the server, allowed by us.
     holes: Vec<String>,
-    /// Refused by the server for a default or a CHECK: allowing a table allows what is attached to it.
-    attached: Vec<String>,
     /// Permitted by the server, refused by us for a reason that can be told.
     explained: BTreeMap<String, usize>,
     /// Permitted by the server, refused by us.
@@ -160,11 +158,7 @@ impl Tally {
                     "{text}\n    {message}\n    {context}\n{}",
                     world.told(&(text.to_owned() + &context))
                 );
-                if context.contains("\"given\"") || context.contains("\"checked\"") {
-                    self.attached.push(shown);
-                } else {
-                    self.holes.push(shown);
-                }
+                self.holes.push(shown);
             }
             (Oracle::Permits(plan), Err(why)) => {
                 self.permitted += 1;
@@ -190,7 +184,7 @@ impl Tally {
         let explained: usize = self.explained.values().sum();
         println!(
             "{} compared: {} permitted, {} refused ({} of them within a function); {} invalid, {} \
-             failed; {} holes, {} for what is attached to tables (allowed with them); {} losses, {explained} exceptions",
+             failed; {} holes; {} losses, {explained} exceptions",
             self.compared(),
             self.permitted,
             self.refused,
@@ -198,7 +192,6 @@ impl Tally {
             self.invalid,
             self.failed,
             self.holes.len(),
-            self.attached.len(),
             self.lost(),
         );
         for (why, count) in &self.explained {

@@ -30,6 +30,8 @@ pub(super) type Fired = (Oid, Oid);
 pub(super) struct SetOff {
     pub(super) touched: Kept,
     pub(super) fired: BTreeSet<Fired>,
+    /// What expressions of columns call.
+    pub(super) expressions: BTreeSet<Call<Box<str>>>,
     /// The same, or what goes with it, of children: to the same columns.
     pub(super) below: Vec<(Oid, Event)>,
 }
@@ -139,9 +141,13 @@ impl<'a> Reach<'a> {
             }
             AttachedKind::Policy(condition) | AttachedKind::Expression(condition) => {
                 let mut touched = Kept::default();
+                let is_policy = matches!(attached.what, AttachedKind::Policy(_));
                 self.expression_on(relation, condition, &mut touched)?;
                 // Its own columns decide there, and go nowhere.
                 touched.uses.retain(|used| used.relation != relation.oid);
+                if !is_policy {
+                    found.expressions.append(&mut touched.calls);
+                }
                 found.touched.extend(touched);
             }
             AttachedKind::Cascade { relation, does, columns } => {

@@ -214,6 +214,9 @@ pub(super) struct Bound<'a> {
     /// Whether they are of what is attached to a relation. What is built in does not count there: a policy that
     /// asks for a setting, or a default that asks for the time, hands out nothing.
     besides: bool,
+    /// Whether allowing a table allows what its triggers, rules and policies do. A default or a check runs with the
+    /// rights of who writes, and nothing else.
+    lends: bool,
     /// The relation whose triggers call.
     fires: Option<Oid>,
     /// The types that values may be converted from and to.
@@ -242,6 +245,7 @@ impl<'a> Bound<'a> {
             in_force: None,
             behind: false,
             besides: false,
+            lends: true,
             fires: None,
             types: Types::NONE,
         }
@@ -610,7 +614,7 @@ impl<'a> Bound<'a> {
         if bodies::is_of_interest(function) {
             // A view lends its owner's rights to the relations that it names, never to what a
             // function does: that runs with the rights of who asks, or of the function's owner.
-            let lent = self.besides || self.fires.is_some() || function.security_definer;
+            let lent = (self.besides && self.lends) || function.security_definer;
             let (function, reached) = (function.oid, self.behind && lent);
             let here = [path.to_vec()];
             let in_force = self.in_force.as_deref().unwrap_or(&here);
@@ -680,6 +684,11 @@ impl<'a> Bound<'a> {
         for call in &behind.besides {
             self.call(call.written(), &path)?;
         }
+        self.lends = false;
+        for call in &behind.expressions {
+            self.call(call.written(), &path)?;
+        }
+        self.lends = true;
         for (function, relation) in &behind.fired {
             let function = self.catalog.function_by_oid(*function).ok_or(Unknown::NotInCatalog)?;
             self.fires = Some(*relation);

@@ -63,6 +63,8 @@ pub(crate) struct Behind {
     pub(crate) calls: BTreeSet<Call<Box<str>>>,
     /// What is attached to relations calls.
     pub(super) besides: BTreeSet<Call<Box<str>>>,
+    /// What defaults, generated columns and checks call, with the rights of who writes.
+    pub(super) expressions: BTreeSet<Call<Box<str>>>,
     /// Triggers.
     pub(super) fired: BTreeSet<Fired>,
     /// Settings change, by way of the view that shows them.
@@ -100,7 +102,10 @@ fn hand_down(parent: &Relation, child: &Relation, changed: &mut BTreeSet<(Oid, i
 impl Behind {
     /// Whether nothing behind them calls anything.
     pub(super) fn is_silent(&self) -> bool {
-        self.calls.is_empty() && self.besides.is_empty() && self.fired.is_empty()
+        self.calls.is_empty()
+            && self.besides.is_empty()
+            && self.expressions.is_empty()
+            && self.fired.is_empty()
     }
 }
 
@@ -179,6 +184,7 @@ impl<'a> Reach<'a> {
                 waiting.extend(new.map(|used| (used, Way::Behind)));
                 events.extend(set_off.touched.events.into_iter().map(|event| (event, true)));
                 found.besides.extend(set_off.touched.calls);
+                found.expressions.extend(set_off.expressions);
                 found.fired.extend(set_off.fired);
             } else {
                 break;
