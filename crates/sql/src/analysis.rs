@@ -16,7 +16,7 @@ use crate::findings::Findings;
 use crate::resolve::SharedPaths;
 use crate::timeline::{Extent, Step, Timeline};
 use crate::walk::{self, Environment, Places};
-use crate::{canonical, limits, mistake, ops, parse, resolved as catalogued, shape};
+use crate::{canonical, limits, mistake, ops, parse, resolved as catalogued, shape, shift};
 
 /// A submission taken apart. Never without a statement.
 #[derive(Debug, Clone)]
@@ -315,13 +315,10 @@ fn analyze_text(text: &str, context: &Context<'_>) -> Analysis {
         }
         if matches!(context.catalog, Known::BuiltIn(_)) && statement.facts.may_define() {
             paths.stale = true;
-            outdate(&mut names);
         }
+        shift::outdate(&mut names, statement.shift(&statement.facts), &context.catalog);
         remember(&mut names, &statement.effects);
         paths.follow(&statement.effects);
-        if statement.effects.iter().any(|effect| matches!(effect, Effect::SearchPath(_))) {
-            widen(&mut names);
-        }
         statements.push(Statement { range, ..statement });
     }
     if statements.is_empty() {
@@ -502,25 +499,6 @@ fn range(location: i32, length: i32, end: usize) -> Range<usize> {
     match usize::try_from(length) {
         Ok(0) | Err(_) => start..end,
         Ok(length) => start..start.saturating_add(length).min(end),
-    }
-}
-
-/// What was prepared before the path changed is planned again under the new one; an open cursor
-/// is not.
-fn widen(names: &mut HashMap<NameRef, Arc<SqlFacts>>) {
-    for (name, facts) in names {
-        if name.kind == NameKind::Statement {
-            *facts = Arc::new(facts.under_another_path());
-        }
-    }
-}
-
-/// What was prepared before a definition may be planned again after it; an open cursor is not.
-fn outdate(names: &mut HashMap<NameRef, Arc<SqlFacts>>) {
-    for (name, facts) in names {
-        if name.kind == NameKind::Statement {
-            *facts = Arc::new(facts.after_definitions());
-        }
     }
 }
 

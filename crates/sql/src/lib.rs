@@ -38,6 +38,7 @@ mod scope;
 mod seen;
 mod settings;
 mod shape;
+mod shift;
 mod spelling;
 mod statements;
 mod timeline;
@@ -50,4 +51,5 @@ pub use analysis::{
 pub use context::{BareNames, Context, Encoding, Known, SearchPaths};
 pub use options::{parse_search_path, split_options, startup_settings};
 pub use rewrite::{Constraint, constrain};
+pub use shift::Shift;
 pub use timeline::{Extent, Ready, Step, Timeline};

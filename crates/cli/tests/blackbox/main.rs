@@ -51,3 +51,5 @@ mod tenants;
 mod twins;
 #[cfg(test)]
 mod versions;
+#[cfg(test)]
+mod within_a_text;

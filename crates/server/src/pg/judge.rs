@@ -19,7 +19,7 @@ use pgwire::{
     UpstreamTag, Violation, client_header, decode_client,
 };
 
-use definitions::own_step;
+use definitions::step_of;
 use policy::ReasonCode;
 pub(crate) use prepared::Prepared;
 use prepared::wire_kind;
@@ -488,7 +488,8 @@ impl Judge {
         let question =
             Question { frame, text, submitted, stage: Stage::Query, proved: asked, mistake };
         if let Some(ticket) = self.ask(question, Refused::Query, missing) {
-            let steps: VecDeque<_> = analysis.statements().iter().map(own_step).collect();
+            let statements = analysis.statements().iter().zip(proved.each());
+            let steps: VecDeque<_> = statements.map(|(one, facts)| step_of(one, facts)).collect();
             for (facts, step) in proved.each().zip(&steps) {
                 self.about_to_run(facts, step.as_ref(), ticket);
             }

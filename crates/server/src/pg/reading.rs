@@ -163,6 +163,22 @@ impl Reading {
         }
     }
 
+    /// The same behind a statement that changes what names mean, before it is known to what.
+    pub(crate) fn context_after(&self, shift: sql::Shift) -> sql::Context<'_> {
+        let now = self.context();
+        let catalog = match now.catalog {
+            sql::Known::Nothing => sql::Known::Nothing,
+            sql::Known::BuiltIn(bare) if shift == sql::Shift::Nothing => sql::Known::BuiltIn(bare),
+            sql::Known::BuiltIn(_) => sql::Known::BuiltIn(sql::BareNames::Redefined),
+            sql::Known::Catalog(_) | sql::Known::Stale => sql::Known::Stale,
+        };
+        let search_paths = match shift {
+            sql::Shift::Nothing | sql::Shift::Existence => now.search_paths,
+            sql::Shift::Path => sql::SearchPaths::Unknown,
+        };
+        sql::Context { catalog, search_paths, ..now }
+    }
+
     /// The server's major version, if it told one.
     pub(crate) const fn server_major(&self) -> Option<u16> {
         match self.server {

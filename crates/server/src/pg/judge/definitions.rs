@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use model::{SqlFacts, Stage};
+use model::{Operation, SqlFacts, Stage};
 
 use super::super::fresh::is_about_relations;
 use super::super::refusal::Refusal;
@@ -75,6 +75,11 @@ impl Judge {
 
     /// What executing a prepared statement does to the session's own relations, as it is now.
     pub(super) fn own_step(&mut self, source: &Source, facts: &SqlFacts) -> Option<sql::Step> {
+        let mut statements =
+            source.analysis().map(sql::Analysis::statements).unwrap_or_default().iter();
+        if statements.any(|one| is_in_disguise(one, facts)) {
+            return Some(sql::Step::Anything);
+        }
         let statement = |analysis: &sql::Analysis| analysis.statements().first().and_then(own_step);
         let known = source.analysis().and_then(statement);
         if source.epoch() == self.reading.epoch() || (known.is_none() && !facts.may_define()) {
@@ -108,7 +113,22 @@ impl Judge {
 }
 
 /// What a statement does to the session's own relations.
-pub(super) fn own_step(statement: &sql::Statement) -> Option<sql::Step> {
+fn own_step(statement: &sql::Statement) -> Option<sql::Step> {
     let mut steps = statement.effects().iter().filter_map(sql::Effect::step);
     steps.next_back().cloned()
+}
+
+/// The same, with what it runs under a name.
+pub(super) fn step_of(statement: &sql::Statement, complete: &SqlFacts) -> Option<sql::Step> {
+    if is_in_disguise(statement, complete) {
+        return Some(sql::Step::Anything);
+    }
+    own_step(statement)
+}
+
+/// Whether it runs transaction control under a name. That is not followed.
+fn is_in_disguise(statement: &sql::Statement, complete: &SqlFacts) -> bool {
+    let controls = |one: &Operation| matches!(one, Operation::Transaction | Operation::Discard);
+    !statement.references().is_empty()
+        && complete.operations.known().is_none_or(|all| all.iter().any(controls))
 }

@@ -92,18 +92,22 @@ impl Judge {
             return Some(Arc::clone(proved));
         }
         let mut facts = Vec::with_capacity(1);
+        // What a name's definition does is found out before the first statement has run.
+        let mut shift = sql::Shift::Nothing;
         for statement in sight.analysis().statements() {
             let references = statement.references();
             if references.iter().any(|reference| self.waits_for_name(reference)) {
                 return None;
             }
-            let named: Vec<_> =
-                references.iter().map(|one| self.named_facts(one.kind, &one.name)).collect();
+            let named = |one: &sql::NameRef| self.named_facts(one.kind, &one.name, shift);
+            let named: Vec<_> = references.iter().map(named).collect();
             let lookup = |kind, name: &str| {
                 let is_it = |one: &sql::NameRef| one.kind == kind && one.name == name;
                 named.get(references.iter().position(is_it)?).cloned().flatten()
             };
-            facts.push(Arc::new(statement.facts(&lookup).into_owned()));
+            let complete = Arc::new(statement.facts(&lookup).into_owned());
+            shift = shift.max(statement.shift(&complete));
+            facts.push(complete);
         }
         Some(Arc::new(Proved::several(facts)))
     }
@@ -113,13 +117,38 @@ impl Judge {
         matches!(self.protocol.lookup(wire_kind(reference.kind), name), Lookup::Wait)
     }
 
-    /// Facts behind a name inside a statement. What refers further is not followed.
-    fn named_facts(&mut self, kind: sql::NameKind, name: &str) -> Option<Arc<SqlFacts>> {
+    /// Facts behind a name inside a statement, after what earlier ones of its text have changed. What refers further
+    /// is not followed.
+    fn named_facts(
+        &mut self,
+        kind: sql::NameKind,
+        name: &str,
+        shift: sql::Shift,
+    ) -> Option<Arc<SqlFacts>> {
         let prepared = match self.protocol.lookup(wire_kind(kind), name.as_bytes()) {
             Lookup::Found(prepared) => prepared.clone(),
             Lookup::Missing | Lookup::Unknown | Lookup::Wait => return None,
         };
-        self.current(&prepared.0).map(|proved| Arc::clone(proved.first()))
+        let source = &prepared.0;
+        match shift {
+            sql::Shift::Nothing => self.current(source).map(|now| Arc::clone(now.first())),
+            sql::Shift::Existence | sql::Shift::Path => self.shifted(source, shift),
+        }
+    }
+
+    /// A source's facts where what names mean is not known by now; `None` if it refers to other names.
+    fn shifted(&self, source: &Source, shift: sql::Shift) -> Option<Arc<SqlFacts>> {
+        let context = self.reading.context_after(shift);
+        if let Some(sight) = source.sight() {
+            let analysis = sql::analyze(sight.text(), &context);
+            let [statement] = analysis.statements() else { return None };
+            return statement.own_facts().map(|facts| source.bound.apply(Arc::clone(facts)));
+        }
+        let before = source.proved.as_ref()?.first();
+        // What was found under another reading may rest on other paths, too.
+        let is_now = source.epoch == self.reading.epoch();
+        let shift = if is_now { shift } else { sql::Shift::Path };
+        Some(shift.after(before, &context.catalog))
     }
 
     /// A source's facts under the present reading; `None` if it refers to other names.
