@@ -53,6 +53,8 @@ pub(crate) const CATALOG_WAIT: Duration = Duration::from_secs(2);
 /// Definitions that pass within this time, or that of a load if that is shorter, are answered by one load
 /// of the catalog.
 pub(crate) const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+/// How long a transaction with definitions may stay open, while others wait for it, before the log names it.
+pub(crate) const OPEN_DEFINITIONS_WARN: Duration = Duration::from_secs(5);
 /// How long a definition that is about to run is given before a load, which does not see it before it
 /// has ended.
 pub(crate) const CATALOG_SETTLE: Duration = Duration::from_millis(20);

@@ -1,6 +1,9 @@
 //! One text of several statements: what an earlier one changes about names counts for what a later one runs under
 //! a name; and what a transaction defines, for everybody else until it is over.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use testkit::wire::{Wire, bind, execute, parse, query, sync, tags};
 
 use crate::catalog::{ANALYST, door_with};
@@ -13,12 +16,16 @@ agents:
     columns:
       public.users: {deny: [email]}
     blocked_tables: [vault.secrets]
+  operator: {}
 "#;
+
+const OPERATOR: &str = "agent:operator";
 
 const DENIED: &str = "E(42501)";
 
 /// Tables of the same names elsewhere: `s1` is the agent's own, `vault` is not.
 const ELSEWHERE: &str = "CREATE SCHEMA s1 AUTHORIZATION app; CREATE SCHEMA vault; \
+    CREATE TABLE s1.users (id int, email text); ALTER TABLE s1.users OWNER TO app; \
     CREATE TABLE s1.secrets (a text); CREATE TABLE vault.secrets (a text); \
     ALTER TABLE s1.secrets OWNER TO app; \
     GRANT ALL ON SCHEMA vault TO app; GRANT ALL ON vault.secrets TO app";
@@ -33,11 +40,15 @@ fn door() -> Door {
 }
 
 fn wire(door: &Door, path: &str) -> Wire {
+    wire_as(ANALYST, door, path)
+}
+
+fn wire_as(who: &str, door: &Door, path: &str) -> Wire {
     let options = format!("-c search_path={path}");
     let parameters = [
         ("user", "app"),
         ("database", door.database.as_str()),
-        ("application_name", ANALYST),
+        ("application_name", who),
         ("options", &options),
     ];
     Wire::login(door.proxy.port, &parameters).unwrap()
@@ -178,4 +189,107 @@ fn honest_texts_with_prepared_statements_pass() {
         let said = says(&mut honest, sql);
         assert!(!said.contains("E("), "{sql}: {said}");
     }
+}
+
+/// About half a second of work.
+const SLOW: &str = "SELECT count(*) FROM generate_series(1, 4000000)";
+
+/// Long enough for everything on its way to arrive, and for a load; not for a wait to end.
+const MOMENT: Duration = Duration::from_millis(500);
+
+#[test]
+fn what_waits_for_a_definition_is_judged_once_that_is_over() {
+    let door = door();
+    let ask = query("SELECT email || '' FROM users");
+    let own = "T C(SELECT 0) Z(I)";
+    for (define, end, answer) in [
+        ("DROP TABLE s1.users", "ROLLBACK", own),
+        ("ALTER TABLE s1.users RENAME TO other", "ROLLBACK", own),
+        ("CREATE TABLE s1.anything (a int)", "COMMIT", own),
+        ("DROP TABLE s1.users", "COMMIT", "E(42501) Z(I)"),
+    ] {
+        let (mut one, mut other) = (wire(&door, "s1,public"), wire(&door, "s1,public"));
+        assert_eq!(says(&mut one, "SELECT email FROM users"), own, "{define}");
+        assert_eq!(says(&mut other, "SELECT email FROM users"), own, "{define}");
+        let said = says(&mut one, &format!("BEGIN; {define}"));
+        assert!(said.ends_with("Z(T)") && !said.contains("E("), "{define}: {said}");
+        // A load that brings the same as before lies between.
+        sleep(MOMENT);
+        other.send(&ask).unwrap();
+        sleep(MOMENT);
+        assert!(says(&mut one, end).ends_with("Z(I)"));
+        assert_eq!(tags(&other.until_ready().unwrap()), answer, "{define}; {end}");
+    }
+}
+
+#[test]
+fn a_definition_that_is_sent_behind_another_text_is_open_too() {
+    let door = door();
+    let (mut one, mut other) = (wire(&door, "s1,public"), wire(&door, "s1,public"));
+    let both = [query(SLOW), query("BEGIN; DROP TABLE s1.users")].concat();
+    one.send(&both).unwrap();
+    assert_eq!(tags(&one.until_ready().unwrap()), "T D C(SELECT 1) Z(I)");
+    assert_eq!(tags(&one.until_ready().unwrap()), "C(BEGIN) C(DROP TABLE) Z(T)");
+    sleep(MOMENT);
+    other.send(&query("SELECT email || '' FROM users")).unwrap();
+    sleep(MOMENT);
+    assert_eq!(says(&mut one, "COMMIT"), "C(COMMIT) Z(I)");
+    assert_eq!(tags(&other.until_ready().unwrap()), "E(42501) Z(I)");
+}
+
+#[test]
+fn what_is_committed_within_a_text_counts_before_the_text_is_over() {
+    let door = door();
+    let mut operator = wire_as(OPERATOR, &door, "s1,public");
+    let define = |body: &str| {
+        format!("CREATE OR REPLACE FUNCTION s1.h() RETURNS text STABLE LANGUAGE sql AS '{body}'")
+    };
+    assert_eq!(says(&mut operator, &define("SELECT ''x''")), "C(CREATE FUNCTION) Z(I)");
+    let mut other = wire(&door, "public");
+    assert_eq!(says(&mut other, "SELECT s1.h()"), "T D C(SELECT 1) Z(I)");
+    let evil = define("SELECT email FROM public.users LIMIT 1");
+    let text = format!("BEGIN; {evil}; {SLOW}; COMMIT; {SLOW}; {SLOW}; {SLOW}");
+    operator.send(&query(&text)).unwrap();
+    let committed =
+        || door.direct("SELECT prosrc FROM pg_proc WHERE proname = 'h'").contains("email");
+    assert!(crate::kit::eventually(10 * MOMENT, committed));
+    let said = says(&mut other, "SELECT s1.h()");
+    assert!(said.starts_with(DENIED), "{said}");
+    let said = tags(&operator.until_ready().unwrap());
+    assert!(said.contains("C(COMMIT) T D C(SELECT 1) T D C(SELECT 1)"), "{said}");
+    // And honest work goes on.
+    assert_eq!(says(&mut other, "SELECT id FROM public.users"), "T D C(SELECT 1) Z(I)");
+}
+
+#[test]
+fn an_open_definition_holds_up_others_and_nobody_else() {
+    let door = door();
+    let one_row = "T D C(SELECT 1) Z(I)";
+    let ask = "SELECT id FROM public.users";
+    let (mut one, mut other) = (wire(&door, "public"), wire(&door, "public"));
+    // What nobody else will see, upkeep, and plain work hold up nobody.
+    for harmless in
+        ["CREATE TEMP TABLE t (a int)", "TRUNCATE notes", "INSERT INTO notes VALUES (1)"]
+    {
+        says(&mut one, &format!("BEGIN; {harmless}"));
+        assert_eq!(says(&mut other, ask), one_row, "{harmless}");
+        assert_eq!(says(&mut one, "COMMIT"), "C(COMMIT) Z(I)");
+    }
+    says(&mut one, "BEGIN; CREATE TABLE mine (a int)");
+    sleep(MOMENT);
+    // The session itself knows, and who is bound by nothing that a catalog decides does not care.
+    assert_eq!(says(&mut one, ask), "T D C(SELECT 1) Z(T)");
+    assert_eq!(says(&mut wire_as(OPERATOR, &door, "public"), ask), one_row);
+    let began = Instant::now();
+    let refused = tags(&other.query(ask).unwrap());
+    assert_eq!(refused, "E(42501) Z(I)");
+    assert!(began.elapsed() > Duration::from_secs(1), "it waits a while");
+    sleep(Duration::from_secs(5));
+    says(&mut other, ask);
+    door.proxy
+        .wait_for("a transaction with definitions stays open", Duration::from_secs(5))
+        .unwrap();
+    // Whoever leaves takes it along.
+    drop(one);
+    assert!(crate::kit::eventually(Duration::from_secs(10), || says(&mut other, ask) == one_row));
 }

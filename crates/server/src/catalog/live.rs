@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_postgres::Config;
 
 use super::connection::Kept;
+use super::open::{Definitions, Open};
 use super::{LoadError, read_all};
 use crate::Shared;
 use crate::limits::{CATALOG_PAUSE, CATALOG_RETRY, CATALOG_SETTLE};
@@ -81,9 +82,7 @@ struct Load {
 pub(crate) struct Live {
     settings: CatalogSettings,
     current: ArcSwapOption<Loaded>,
-    /// Counts definitions that passed the door.
-    wanted: AtomicU64,
-    asked: Notify,
+    definitions: Arc<Definitions>,
     /// Counts loads that have ended.
     loads: watch::Sender<u64>,
     /// One load at a time: an older one never replaces a newer one. The connection of the last one.
@@ -108,8 +107,7 @@ impl Live {
         Self {
             settings,
             current: ArcSwapOption::empty(),
-            wanted: AtomicU64::new(0),
-            asked: Notify::new(),
+            definitions: Arc::default(),
             loads: watch::Sender::new(0),
             loading: Mutex::new(None),
             looks: Looks {
@@ -122,15 +120,28 @@ impl Live {
         }
     }
 
-    /// The catalog, unless it is too old or definitions have passed since: but for those that whoever
-    /// asks knows of itself.
-    pub(crate) fn get(&self, known: &[u64]) -> Option<Arc<Loaded>> {
+    /// The catalog, unless it is too old, or definitions have passed since or are open: but for those that
+    /// whoever asks knows of itself. A statement that waits for the locks of an open one runs when that is
+    /// committed, and nobody can say by then what it reads.
+    pub(crate) fn get(&self, known: &[u64], own: Option<&Open>) -> Option<Arc<Loaded>> {
+        if self.definitions.others_are_open(own) {
+            return None;
+        }
+        self.covering(known)
+    }
+
+    /// Whether the catalog is recent, and has what is committed.
+    pub(crate) fn is_current(&self) -> bool {
+        self.covering(&[]).is_some()
+    }
+
+    fn covering(&self, known: &[u64]) -> Option<Arc<Loaded>> {
         let loaded = self.current.load_full()?;
         if self.looks.blind.load(Ordering::Acquire) {
             return None;
         }
         let last = **loaded.last.load();
-        let wanted = self.wanted.load(Ordering::Acquire);
+        let wanted = self.definitions.wanted();
         let mut missing = last.generation + 1..=wanted;
         let covers = missing.all(|generation| known.binary_search(&generation).is_ok());
         (covers && last.at.elapsed() <= self.settings.max_age).then_some(loaded)
@@ -139,21 +150,24 @@ impl Live {
     /// A definition is about to run, or has been committed: what is loaded is of no use any more.
     /// Gives its number.
     pub(crate) fn invalidate(&self) -> u64 {
-        let generation = self.wanted.fetch_add(1, Ordering::AcqRel) + 1;
-        self.asked.notify_one();
-        generation
+        self.definitions.count()
+    }
+
+    /// A session's definitions are open until what this gives is dropped.
+    pub(crate) fn open(&self, session: &str) -> Open {
+        self.definitions.open(session)
     }
 
     /// Whether definitions have passed that are not in what is loaded.
     fn is_behind(&self) -> bool {
         let loaded = self.last().map_or(0, |last| last.generation);
-        loaded < self.wanted.load(Ordering::Acquire)
+        loaded < self.definitions.wanted()
     }
 
     /// Resolves when a definition passes, a little later: before it has ended, no load sees it.
     async fn is_wanted(&self) {
         loop {
-            self.asked.notified().await;
+            self.definitions.counted().await;
             if self.is_behind() {
                 return tokio::time::sleep(CATALOG_SETTLE).await;
             }
@@ -172,7 +186,7 @@ impl Live {
     /// What a load of this catalog would bring.
     #[cfg(test)]
     pub(crate) fn hold(&self, catalog: Catalog) {
-        let last = Load { generation: self.wanted.load(Ordering::Acquire), at: Instant::now() };
+        let last = Load { generation: self.definitions.wanted(), at: Instant::now() };
         self.current.store(Some(Arc::new(Loaded { catalog, last: ArcSwap::from_pointee(last) })));
     }
 
@@ -272,7 +286,7 @@ impl Live {
 
     async fn load_once(&self) -> Result<(), LoadError> {
         let mut kept = self.loading.lock().await;
-        let load = Load { generation: self.wanted.load(Ordering::Acquire), at: Instant::now() };
+        let load = Load { generation: self.definitions.wanted(), at: Instant::now() };
         let CatalogSettings { connection, mode, .. } = &self.settings;
         // Taken: of a connection on which a load fails, or is given up, nothing is left.
         let (snapshot, mark, connection) = read_all(connection, *mode, kept.take()).await?;
@@ -361,7 +375,7 @@ mod tests {
     fn load(live: &Live, database: &str) -> bool {
         let format = sql::catalog::FORMAT;
         let snapshot = Snapshot { format, database: database.to_owned(), ..Snapshot::default() };
-        let load = Load { generation: live.wanted.load(Ordering::Acquire), at: Instant::now() };
+        let load = Load { generation: live.definitions.wanted(), at: Instant::now() };
         live.keep(snapshot, load).unwrap()
     }
 
@@ -369,19 +383,19 @@ mod tests {
     fn a_load_that_brings_the_same_leaves_the_catalog_that_is_there() {
         let live = live();
         assert!(load(&live, "one"));
-        let first = live.get(&[]).unwrap();
+        let first = live.get(&[], None).unwrap();
         live.invalidate();
-        assert!(live.get(&[]).is_none() && live.is_behind());
+        assert!(live.get(&[], None).is_none() && live.is_behind());
         assert!(!load(&live, "one"));
-        let again = live.get(&[]).unwrap();
+        let again = live.get(&[], None).unwrap();
         assert!(Arc::ptr_eq(&first, &again) && !live.is_behind());
         assert!(load(&live, "two"));
-        let other = live.get(&[]).unwrap();
+        let other = live.get(&[], None).unwrap();
         assert!(!Arc::ptr_eq(&first, &other));
         assert_eq!(other.catalog.snapshot().database, "two");
         // What is no more is not the same again.
         assert!(load(&live, "one"));
-        assert!(!Arc::ptr_eq(&first, &live.get(&[]).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &live.get(&[], None).unwrap()));
     }
 
     #[test]
@@ -392,8 +406,26 @@ mod tests {
         let snapshot = Snapshot { format: sql::catalog::FORMAT, ..Snapshot::default() };
         for _ in 0..2 {
             live.keep(snapshot.clone(), early).unwrap();
-            assert!(live.get(&[]).is_none(), "the definition came later");
+            assert!(live.get(&[], None).is_none(), "the definition came later");
         }
-        assert!(live.get(&[1]).is_some(), "whoever made it knows");
+        assert!(live.get(&[1], None).is_some(), "whoever made it knows");
+    }
+    #[test]
+    fn what_is_open_is_unknown_to_everybody_else() {
+        let live = live();
+        load(&live, "one");
+        let open = live.open("a");
+        assert!(live.get(&[], None).is_none() && live.is_current());
+        assert!(live.get(&[], Some(&open)).is_some());
+        let other = live.open("b");
+        assert!(live.get(&[], Some(&open)).is_none() && live.get(&[], Some(&other)).is_none());
+        drop(other);
+        assert!(live.get(&[], Some(&open)).is_none(), "the other's may be committed");
+        load(&live, "one");
+        assert!(live.get(&[], Some(&open)).is_some() && live.get(&[], None).is_none());
+        drop(open);
+        assert!(live.get(&[], None).is_none() && live.is_behind());
+        load(&live, "one");
+        assert!(live.get(&[], None).is_some());
     }
 }

@@ -6,6 +6,7 @@
 mod connection;
 pub(crate) mod epoch;
 pub(crate) mod live;
+pub(crate) mod open;
 mod queries;
 mod rows;
 

@@ -32,6 +32,7 @@ use super::tripwire::Tripwire;
 use super::writer::Rest;
 use crate::Shared;
 use crate::catalog::live::Live;
+use crate::catalog::open::Open as Uncommitted;
 use crate::gate::{Analysed, Asked, Batch, Clearing, Gate, InForce, Ruling};
 use crate::limits::{
     FRAME_PREFIX_BYTES, FREE_REFUSALS, MAX_BRAKE, MAX_HELD_FRAME_BYTES, MAX_REFUSED,
@@ -837,8 +838,9 @@ impl Judge {
             return Ok(Answer::Contradicted);
         }
         let step = self.protocol.upstream(tag, body)?;
+        let mut committed = false;
         for completed in self.protocol.completed() {
-            self.reading.on_completed(completed);
+            committed |= self.reading.on_completed(completed);
         }
         if self.protocol.has_settled() {
             self.settle();
@@ -846,10 +848,13 @@ impl Judge {
         if tag == UpstreamTag::Error {
             self.reading.on_error();
         }
-        if tag == UpstreamTag::Ready
-            && self.reading.on_ready(self.protocol.status())
-            && let Some(live) = self.live()
-        {
+        if tag == UpstreamTag::Ready {
+            let last = self.reading.last_definition();
+            let awaited = self.open.iter().any(|open| open.ticket == last);
+            committed |= self.reading.on_ready(self.protocol.status(), awaited);
+        }
+        // Before anybody hears of it.
+        if committed && let Some(live) = self.live() {
             live.invalidate();
         }
         Ok(match step {
@@ -899,6 +904,11 @@ impl Judge {
         if let Err(fault) = self.shared.gate.ledger().settle(&[settled]) {
             tracing::error!(%fault, "the ledger cannot be written");
         }
+    }
+
+    /// What keeps others from this session's definitions, for whoever ends what still runs.
+    pub(crate) const fn leave_open(&mut self) -> Option<Uncommitted> {
+        self.reading.leave_open()
     }
 
     /// The connection is gone: what has no answer is lost.

@@ -88,19 +88,18 @@ impl Ours {
         self.distrusted = ticket;
     }
 
-    /// The server has completed a statement.
-    pub(super) fn completed(&mut self, completed: Completed) {
-        let Some(pending) = self.pending.iter_mut().find(|one| one.ticket == completed.ticket)
-        else {
-            return;
-        };
-        let Some(Some(step)) = pending.steps.pop_front() else { return };
+    /// The server has completed a statement. Gives what that did.
+    pub(super) fn completed(&mut self, completed: Completed) -> Option<Step> {
+        let mut pending = self.pending.iter_mut();
+        let pending = pending.find(|one| one.ticket == completed.ticket)?;
+        let step = pending.steps.pop_front()??;
         let undone = step == Step::Commit && completed.rolled_back;
         let step = if undone { Step::Rollback } else { step };
         self.answered.take(&step);
         if step == Step::DiscardAll && self.distrusted > completed.ticket {
             self.answered.distrust();
         }
+        Some(step)
     }
 
     /// Nothing more comes of a message.

@@ -15,6 +15,7 @@ use super::ours::Ours;
 use policy::Policy;
 
 use crate::catalog::live::{Live, Loaded};
+use crate::catalog::open::Open;
 use crate::limits::{MAX_OWN_GENERATIONS, MAX_SEARCH_PATHS};
 
 /// What analysis is told about the session.
@@ -37,6 +38,8 @@ pub(crate) struct Reading {
     /// Relations that nobody else sees.
     ours: Ours,
     uncommitted: Uncommitted,
+    /// While others have to be kept from what is not committed.
+    open: Option<Open>,
     epoch: u64,
 }
 
@@ -87,6 +90,15 @@ struct Uncommitted {
     unfollowed: bool,
     /// Those that are followed, as the catalog counts them: what is loaded need not have them.
     generations: Vec<u64>,
+    /// The last message with one.
+    ticket: u64,
+}
+
+impl Uncommitted {
+    const fn define(&mut self, ticket: u64) {
+        self.any = true;
+        self.ticket = ticket;
+    }
 }
 
 impl Reading {
@@ -106,6 +118,7 @@ impl Reading {
             defined: Defined::Nothing,
             ours: Ours::default(),
             uncommitted: Uncommitted::default(),
+            open: None,
             epoch: 0,
         };
         if let Some(path) = path {
@@ -204,7 +217,7 @@ impl Reading {
 
     /// Whether there is a catalog by now.
     pub(crate) fn sees_newer(&self, live: &Live) -> bool {
-        live.get(&self.uncommitted.generations).is_some()
+        live.get(&self.uncommitted.generations, self.open.as_ref()).is_some()
     }
 
     /// The catalog that statements are judged by now, if there is one.
@@ -224,7 +237,7 @@ impl Reading {
         if self.ours.look_ahead(group) {
             self.epoch += 1;
         }
-        let now = live.get(&self.uncommitted.generations);
+        let now = live.get(&self.uncommitted.generations, self.open.as_ref());
         let same = match (&self.catalog, &now) {
             (Seen::Loaded(before), Some(now)) => Arc::ptr_eq(before, now),
             (Seen::Stale, None) => true,
@@ -255,7 +268,12 @@ impl Reading {
     }
 
     /// A statement is about to run: whether the catalog has to be loaded for what it defines.
-    pub(crate) fn on_definitions(&mut self, facts: &SqlFacts, step: Option<&Step>) -> bool {
+    pub(crate) fn on_definitions(
+        &mut self,
+        facts: &SqlFacts,
+        step: Option<&Step>,
+        ticket: u64,
+    ) -> bool {
         let extent = match step {
             Some(Step::Made { extent, .. }) => *extent,
             // Others see it before its answer is here.
@@ -268,23 +286,41 @@ impl Reading {
                 | Step::DiscardTemporary
                 | Step::DiscardAll,
             ) => return false,
-            None if facts.transaction == Some(TransactionStep::CommitPrepared) => return true,
+            None if facts.transaction == Some(TransactionStep::CommitPrepared) => {
+                self.uncommitted.define(ticket);
+                return true;
+            }
             None if !facts.may_define() => return false,
             None | Some(Step::Anything) => Extent::Unfollowed,
         };
         match extent {
             Extent::Private => false,
             Extent::Followed => {
-                self.uncommitted.any = true;
+                self.uncommitted.define(ticket);
                 true
             }
             Extent::Unfollowed => {
-                self.uncommitted.any = true;
+                self.uncommitted.define(ticket);
                 self.uncommitted.unfollowed = true;
                 self.epoch += 1;
                 true
             }
         }
+    }
+
+    /// Others are kept from what is not committed until it is over.
+    pub(crate) fn keep_open(&mut self, open: impl FnOnce() -> Open) {
+        self.open.get_or_insert_with(open);
+    }
+
+    /// What keeps them, for whoever outlives the session.
+    pub(crate) const fn leave_open(&mut self) -> Option<Open> {
+        self.open.take()
+    }
+
+    /// The last message with a definition that is not committed.
+    pub(crate) const fn last_definition(&self) -> u64 {
+        self.uncommitted.ticket
     }
 
     /// A statement is about to run, without a catalog: whether what names mean is known no longer.
@@ -311,7 +347,7 @@ impl Reading {
         let before = self.ours.timeline().hides_temporary();
         let follows = self.ours.submitted(ticket, group, steps);
         if !follows {
-            self.uncommitted.any = true;
+            self.uncommitted.define(ticket);
             self.uncommitted.unfollowed = true;
         }
         if !follows || self.ours.timeline().hides_temporary() != before {
@@ -325,9 +361,9 @@ impl Reading {
         self.epoch += 1;
     }
 
-    /// The server has completed a statement.
-    pub(crate) fn on_completed(&mut self, completed: Completed) {
-        self.ours.completed(completed);
+    /// The server has completed a statement: whether others can see definitions of the session now.
+    pub(crate) fn on_completed(&mut self, completed: Completed) -> bool {
+        self.ours.completed(completed) == Some(Step::Commit) && self.uncommitted.any
     }
 
     /// Nothing more comes of a message.
@@ -340,13 +376,18 @@ impl Reading {
         self.ours.erred();
     }
 
-    /// The server is ready again: whether others can see definitions of the session now.
-    pub(crate) fn on_ready(&mut self, status: Status) -> bool {
+    /// The server is ready again: whether others can see definitions of the session now. If the last definition is
+    /// still `awaited`, it is of a later transaction.
+    pub(crate) fn on_ready(&mut self, status: Status, awaited: bool) -> bool {
         self.ours.ready(status);
         if status != Status::Idle || !self.uncommitted.any {
             return false;
         }
+        if awaited {
+            return true;
+        }
         self.uncommitted = Uncommitted::default();
+        self.open = None;
         self.epoch += 1;
         true
     }

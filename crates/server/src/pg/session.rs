@@ -543,10 +543,12 @@ impl Session {
         self.judge.lose();
         if running && let Some(key) = self.key.clone() {
             let upstream = self.shared.settings.upstream.clone();
+            let open = self.judge.leave_open();
             self.shared.tasks.spawn(async move {
                 if let Err(error) = cancel(&upstream, &key).await {
                     tracing::warn!(%error, "a query of a client that left could not be cancelled");
                 }
+                drop(open);
             });
             // The server looks at its socket once the query is cancelled.
             sleep(Duration::from_millis(1)).await;

@@ -98,7 +98,10 @@ impl Judge {
         let Some(live) = &self.shared.catalog else {
             return self.reading.on_unseen_definitions(facts);
         };
-        if self.reading.on_definitions(facts, step) {
+        if self.reading.on_definitions(facts, step, ticket) {
+            if !self.elsewhere && changes_names(facts) {
+                self.reading.keep_open(|| live.open(&self.session));
+            }
             let generation = live.invalidate();
             match step {
                 Some(sql::Step::Made { .. } | sql::Step::Commit) => {
@@ -110,6 +113,23 @@ impl Judge {
             }
         }
     }
+}
+
+/// Whether a definition may change what names mean: upkeep, which may take long, does not.
+fn changes_names(facts: &SqlFacts) -> bool {
+    let is_upkeep = |one: &Operation| {
+        matches!(
+            one,
+            Operation::Vacuum
+                | Operation::Reindex
+                | Operation::Cluster
+                | Operation::Checkpoint
+                | Operation::RefreshMaterializedView
+                | Operation::Truncate
+        )
+    };
+    let known = facts.operations.known();
+    facts.runs_volatile_code() || known.is_none_or(|all| !all.iter().all(is_upkeep))
 }
 
 /// What a statement does to the session's own relations.

@@ -97,7 +97,7 @@ impl Session {
             match &self.live {
                 None => self.reading.on_unseen_definitions(&facts),
                 Some(live) => {
-                    if self.reading.on_definitions(&facts, step.as_ref()) {
+                    if self.reading.on_definitions(&facts, step.as_ref(), self.ticket) {
                         self.reading.counted(live.invalidate());
                     }
                 }
@@ -125,7 +125,7 @@ impl Session {
             8 => self.reading.on_error(),
             9 => {
                 let status = *dice.pick(&[Status::Idle, Status::Transaction, Status::Failed]);
-                self.reading.on_ready(status);
+                self.reading.on_ready(status, dice.roll(4) == 0);
             }
             10 => self.group += 1,
             11 => self.reading.follow(dice.pick(policies)),
@@ -166,6 +166,36 @@ fn live() -> Live {
         poll: Duration::from_hours(1),
         mode: CatalogMode::Polled,
     })
+}
+
+#[test]
+fn others_see_what_is_committed_once_that_is_answered() {
+    let path = ["public".to_owned()];
+    for (text, sees) in [
+        ("BEGIN; CREATE TABLE public.v (a int); COMMIT; SELECT 1", true),
+        ("BEGIN; COMMENT ON TABLE t IS 'x'; COMMIT; SELECT 1", true),
+        ("BEGIN; CREATE TEMP TABLE v (a int); COMMIT; SELECT 1", false),
+        ("BEGIN; SELECT 1; COMMIT; SELECT 1", false),
+    ] {
+        for rolled_back in [false, true] {
+            let (reading, live) = (Reading::new("app", Some(&path)), live());
+            live.hold(catalog(150_003));
+            let mut session = Session { reading, live: Some(live), group: 1, ticket: 10 };
+            session.reading.on_parameter_status(b"server_version", b"15.3");
+            session.reading.look_up(session.live.as_ref(), 1);
+            session.run(text);
+            let mut done =
+                |rolled_back| session.reading.on_completed(Completed { ticket: 11, rolled_back });
+            assert!(!done(false) && !done(false), "{text}");
+            assert_eq!(done(rolled_back), sees && !rolled_back, "{text}");
+            assert!(!done(false), "{text}");
+            assert!(!session.reading.on_ready(Status::Transaction, false));
+            let any = sees;
+            assert_eq!(session.reading.on_ready(Status::Idle, true), any, "of a later one");
+            assert_eq!(session.reading.on_ready(Status::Idle, false), any, "{text}");
+            assert!(!session.reading.on_ready(Status::Idle, false), "{text}");
+        }
+    }
 }
 
 #[test]
