@@ -51,7 +51,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let reachable = matches!(upstream, Ok(Ok(_)));
     let catalog = shared.catalog.as_ref();
     // Nothing that rests on a catalog is allowed without one.
-    let current = catalog.is_none_or(|live| live.is_current());
+    let current = catalog.is_none_or(Live::is_current);
     let age = match catalog {
         None => String::new(),
         Some(live) => {
