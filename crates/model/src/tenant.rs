@@ -16,6 +16,9 @@ pub enum TenantBound {
         number: u32,
         /// Each of its places is the tenant's column, so that this decides its type.
         typed: bool,
+        /// How its value is read, where casts say so otherwise than the column.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cast: Option<TenantType>,
     },
     /// `current_setting` of this setting.
     Setting(String),
@@ -93,12 +96,13 @@ pub struct TenantUse {
 }
 
 impl TenantUse {
-    /// Puts values in the place of parameters; `None` is one that cannot be read.
+    /// Puts values in the place of parameters, each read as the type that is asked for; `None` is one that
+    /// cannot be read.
     pub fn bind(&mut self, value: &dyn Fn(u32, bool, TenantType) -> Option<String>) {
         let kind = self.kind;
         for bound in &mut self.bounds {
-            if let TenantBound::Parameter { number, typed } = *bound
-                && let Some(text) = value(number, typed, kind)
+            if let TenantBound::Parameter { number, typed, cast } = *bound
+                && let Some(text) = value(number, typed, cast.unwrap_or(kind))
             {
                 *bound = TenantBound::Value(text);
             }

@@ -46,6 +46,8 @@ mod startup;
 #[cfg(test)]
 mod strict;
 #[cfg(test)]
+mod tenant_rows;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod twins;

@@ -103,6 +103,7 @@ pub(super) const FUNCTIONS: &str = "SELECT pg_catalog.json_build_object(\
             WHERE p.proargmodes IS NULL OR p.proargmodes[i] IN ('i', 'b', 'v')) END, '[]'), \
     'search_path', CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN (SELECT pg_catalog.substr(s, 13) \
         FROM pg_catalog.unnest(p.proconfig) s WHERE s LIKE 'search\\_path=%') END, \
+    'settings', EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) s WHERE s NOT LIKE 'search\\_path=%'), \
     'calls', COALESCE(CASE WHEN p.prokind = 'a' AND n.nspname <> 'pg_catalog' \
         THEN ARRAY[a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, \
             a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn]::oid[]::int8[] END, '{}')\

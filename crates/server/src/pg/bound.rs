@@ -12,9 +12,10 @@ use pgwire::{BindValues, Format};
 
 use crate::limits::MAX_BOUND_BYTES;
 
-/// Types whose values are texts, as they are (`pg_type.dat`): text, varchar, and the type of a bare
-/// literal.
-const TEXTS: &[u32] = &[25, 1043, 705];
+/// Types whose values are texts, as they are (`pg_type.dat`): text, varchar.
+const TEXTS: &[u32] = &[25, 1043];
+/// unknown, the type of a bare literal: declaring it leaves the type to the server as 0 does.
+const UNDECLARED: u32 = 705;
 /// bpchar.
 const PADDED: u32 = 1042;
 /// int8, int2, int4.
@@ -35,7 +36,8 @@ impl Types {
 
     fn declared(&self, number: u32) -> u32 {
         let index = number.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        index.and_then(|index| self.0.get(index)).copied().unwrap_or_default()
+        let declared = index.and_then(|index| self.0.get(index)).copied();
+        declared.filter(|declared| *declared != UNDECLARED).unwrap_or_default()
     }
 }
 
@@ -97,7 +99,7 @@ impl Bound {
         }
         if let Fact::Known(tenants) = &mut bound.tenants {
             for used in tenants.iter_mut() {
-                used.bind(&|number, typed, kind| self.resolved(number, typed, kind));
+                used.bind(&|number, typed, read| self.resolved(number, typed, read));
             }
             tenants.sort_unstable();
         }
@@ -118,16 +120,17 @@ impl Bound {
         }
     }
 
-    /// A value for a tenant's column of this type.
-    fn resolved(&self, number: u32, typed: bool, column: TenantType) -> Option<String> {
+    /// A value that stands for a tenant's column, where it is read as this type: the column's, or that
+    /// of the innermost cast around the parameter.
+    fn resolved(&self, number: u32, typed: bool, read: TenantType) -> Option<String> {
         let value = self.find(number)?;
         match self.types.declared(number) {
             0 if !typed => None,
-            0 => value.of(column),
+            0 => value.of(read),
             declared => {
                 let own = kind(declared)?;
-                let texts = matches!(own, TenantType::Text) && matches!(column, TenantType::Padded);
-                (own == column || texts).then(|| value.of(own)).flatten()
+                let texts = matches!(own, TenantType::Text) && matches!(read, TenantType::Padded);
+                (own == read || texts).then(|| value.of(own)).flatten()
             }
         }
     }
@@ -232,6 +235,11 @@ mod tests {
         assert_eq!(bound(Text, b"acme", &[]).unresolved(1, true), None);
         assert_eq!(bound(Binary, b"acme", &[]).unresolved(1, false), None);
         assert_eq!(bound(Binary, b"1234", &[23]).resolved(1, false, Kind::Text), None);
+        // `unknown` is for the server to find out, as 0 is.
+        assert_eq!(bound(Text, b"acme", &[705]).unresolved(1, true), None);
+        assert_eq!(bound(Text, b"acme", &[705]).resolved(1, false, Kind::Text), None);
+        let honest = bound(Text, b"acme", &[705]).resolved(1, true, Kind::Text);
+        assert_eq!(honest.as_deref(), Some("acme"));
         assert_eq!(bound(Text, b"acme", &[25]).unresolved(1, true).as_deref(), Some("acme"));
         assert_eq!(bound(Text, b"acme", &[]).unresolved(1, false).as_deref(), Some("acme"));
         assert_eq!(bound(Binary, &[0, 0, 0, 7], &[23]).unresolved(1, true).as_deref(), Some("7"));

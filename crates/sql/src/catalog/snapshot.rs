@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Oid;
 
 /// The format that this version writes, and the only one that it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Everything that was read in one consistent look.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -317,6 +317,9 @@ pub struct Function {
     /// With a body: the `search_path` that it runs under, as a list of identifiers; else its caller's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search_path: Option<Box<str>>,
+    /// It runs under settings of its own, beside `search_path`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settings: bool,
     /// Of an aggregate that is not built in: the functions that it calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Oid>,

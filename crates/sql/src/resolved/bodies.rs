@@ -127,6 +127,10 @@ impl Bodies<'_> {
         if function.kind == FunctionKind::Aggregate {
             return self.aggregate(function, run);
         }
+        // Under settings of its own, what `current_setting` and a text stand for is another matter.
+        if function.settings {
+            return None;
+        }
         let in_force = self.path(function, run)?;
         let body = function.body.as_deref()?;
         let (text, path) = match (&*function.language, standard(body)) {

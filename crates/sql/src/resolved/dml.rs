@@ -181,6 +181,7 @@ impl<'a> Resolver<'a> {
                     return Err(Unknown::UnknownStatement);
                 };
                 self.assignment(target, relation, namespace, ctes)?;
+                self.moved(std::iter::once(target), relation)?;
             }
             return Ok(());
         }
@@ -220,7 +221,10 @@ impl<'a> Resolver<'a> {
         let Some(tenant) = self.tenant else { return Ok(()) };
         for target in targets.filter(|target| target.name() == Some(tenant)) {
             let reference = self.refer(relation, Access::Write, None)?;
-            self.assigned(reference, target.val());
+            // A part of the column (`c[1]`, `c.part`) is not the column.
+            if target.indirection().is_empty() {
+                self.assigned(reference, target.val());
+            }
         }
         Ok(())
     }

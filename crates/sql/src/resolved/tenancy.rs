@@ -13,13 +13,16 @@ use model::{Access, TenantBound, TenantType, TenantUse, Unknown};
 
 use super::namespace::{Found, Item, Namespace};
 use super::reach::of_definitions;
-use super::term::{Term, plain_value};
+use super::term::Term;
 use super::{Resolved, Resolver};
-use crate::catalog::{Oid, Relation, TEMPORARY};
+use crate::catalog::{Oid, Relation, TEMPORARY, TypeKind};
 use crate::children::each_child;
 use crate::limits::MAX_VIEW_DEPTH;
 use crate::parse::{self, Node};
 use crate::resolve::Dotted;
+
+/// `text`.
+const TEXT: Oid = 25;
 
 /// One reference to a relation that has the tenant's column.
 #[derive(Debug)]
@@ -53,8 +56,8 @@ pub(super) struct Tenants<'a> {
     references: Vec<Reference<'a>>,
     /// What bounds the first reference bounds the second.
     links: Vec<(usize, usize)>,
-    /// Places of parameters that stand for the tenant's column, with its type.
-    places: BTreeMap<u32, BTreeSet<(i32, Oid)>>,
+    /// Places of parameters that stand for the tenant's column.
+    places: BTreeMap<u32, BTreeSet<Stands>>,
     /// Views inside views.
     depth: usize,
     /// What binds everything that a view reads, of each that was looked into.
@@ -63,6 +66,10 @@ pub(super) struct Tenants<'a> {
 
 /// What binds everything that a view reads, shared with the resolutions of views.
 type Views = Rc<RefCell<HashMap<Oid, BTreeSet<TenantBound>>>>;
+
+/// A place where a parameter stands for the tenant's column: in bytes, the column's type, and how a
+/// value is read there.
+type Stands = (i32, Oid, TenantType);
 
 /// Which references a condition binds.
 #[derive(Debug, Clone)]
@@ -188,7 +195,7 @@ impl<'a> Resolver<'a> {
     /// Binds a reference to the value that its rows get.
     pub(super) fn assigned(&mut self, reference: Option<usize>, value: Node<'a>) {
         let Some(index) = reference else { return };
-        if let Some(Term::Value(bound, place)) = plain_value(value) {
+        if let Some(Term::Value(bound, place)) = self.plain_value(value) {
             self.placed(index, &bound, place);
             self.bind(reference, bound);
         }
@@ -197,7 +204,8 @@ impl<'a> Resolver<'a> {
     /// Binds a reference to the value that each of its rows gets, if it is the same.
     pub(super) fn assigned_alike(&mut self, reference: Option<usize>, values: &[Node<'a>]) {
         let Some(index) = reference else { return };
-        let mut all = values.iter().map(|value| plain_value(*value));
+        let mut all =
+            values.iter().map(|value| self.plain_value(*value)).collect::<Vec<_>>().into_iter();
         let Some(Some(Term::Value(first, place))) = all.next() else { return };
         let mut places = vec![place];
         for other in all {
@@ -214,11 +222,13 @@ impl<'a> Resolver<'a> {
 
     /// Notes that a parameter stands for the tenant's column of a reference.
     pub(super) fn placed(&mut self, reference: usize, bound: &TenantBound, place: Option<i32>) {
-        let kind = self.tenants.references.get(reference).map(|one| self.type_of(one.relation));
-        if let (TenantBound::Parameter { number, .. }, Some(place), Some(kind)) =
+        let found = self.tenants.references.get(reference);
+        let kind = found.map(|one| (self.type_of(one.relation), self.compared(one.relation)));
+        if let (TenantBound::Parameter { number, cast, .. }, Some(place), Some((kind, own))) =
             (bound, place, kind)
         {
-            self.tenants.places.entry(*number).or_default().insert((place, kind));
+            let stands = (place, kind, cast.unwrap_or(own));
+            self.tenants.places.entry(*number).or_default().insert(stands);
         }
     }
 
@@ -259,9 +269,19 @@ impl<'a> Resolver<'a> {
     pub(super) fn has_own_equality(&self, reference: usize) -> bool {
         let Some(found) = self.tenants.references.get(reference) else { return true };
         let kind = self.type_of(found.relation);
+        // That of text is also that of varchar and of domains over them.
+        let mut compared = vec![TEXT, kind];
+        while let Some(TypeKind::Domain(of)) = compared
+            .last()
+            .filter(|_| compared.len() < MAX_VIEW_DEPTH)
+            .and_then(|last| self.catalog.type_by_oid(*last))
+            .map(|one| one.kind)
+        {
+            compared.push(of);
+        }
         self.path.iter().filter(|schema| *schema != "pg_catalog").any(|schema| {
             let mut all = self.catalog.operators(schema, "=");
-            all.any(|own| own.left == kind || own.right == kind)
+            all.any(|own| compared.contains(&own.left) || compared.contains(&own.right))
         })
     }
 
@@ -326,8 +346,8 @@ impl<'a> Resolver<'a> {
         Ok(uses.collect())
     }
 
-    /// Parameters whose places all stand for tenant columns of one type: then it is theirs. Any
-    /// other place may give them a type that cuts the value short (`"char"`, `name`).
+    /// Parameters whose places all stand for tenant columns of one type, read in one way: then it is
+    /// theirs. Any other place may give them a type that cuts the value short (`"char"`, `name`).
     fn typed(&self, root: Node<'a>) -> Resolved<BTreeSet<u32>> {
         if self.tenants.places.is_empty() {
             return Ok(BTreeSet::new());
@@ -343,12 +363,12 @@ impl<'a> Resolver<'a> {
             }
             each_child(node, &mut |child| stack.push(child));
         }
-        let one_type = |places: &BTreeSet<(i32, Oid)>| {
-            let kinds: BTreeSet<Oid> = places.iter().map(|(_, kind)| *kind).collect();
+        let one_type = |places: &BTreeSet<Stands>| {
+            let kinds: BTreeSet<_> = places.iter().map(|(_, kind, read)| (*kind, *read)).collect();
             kinds.len() == 1
         };
         let all = self.tenants.places.iter().filter(|(number, places)| {
-            let distinct: BTreeSet<i32> = places.iter().map(|(place, _)| *place).collect();
+            let distinct: BTreeSet<i32> = places.iter().map(|(place, ..)| *place).collect();
             count.get(number) == Some(&distinct.len()) && one_type(places)
         });
         Ok(all.map(|(number, _)| *number).collect())
@@ -357,8 +377,8 @@ impl<'a> Resolver<'a> {
 
 fn said(bound: &TenantBound, all: &BTreeSet<u32>) -> TenantBound {
     match bound {
-        TenantBound::Parameter { number, .. } => {
-            TenantBound::Parameter { number: *number, typed: all.contains(number) }
+        TenantBound::Parameter { number, cast, .. } => {
+            TenantBound::Parameter { number: *number, typed: all.contains(number), cast: *cast }
         }
         TenantBound::Value(_) | TenantBound::Setting(_) => bound.clone(),
     }
@@ -392,17 +412,20 @@ pub(super) fn references(items: &[Item<'_>]) -> BTreeSet<usize> {
 /// The entry at a place, if none before it can be several.
 pub(super) fn at<'a>(mut row: impl Iterator<Item = Node<'a>>, position: usize) -> Option<Node<'a>> {
     for _ in 0..position {
-        let before = row.next()?;
-        let several = if let Node::ColumnRef(column) = before {
-            Dotted::of(column.fields()).count < column.fields().len()
-        } else {
-            matches!(before, Node::A_Indirection(_))
-        };
-        if several {
+        if may_be_several(row.next()?) {
             return None;
         }
     }
     row.next()
+}
+
+/// Whether an entry of a row may stand for several (`x.*`, `(x).*`), or for none.
+pub(crate) fn may_be_several(entry: Node<'_>) -> bool {
+    if let Node::ColumnRef(column) = entry {
+        Dotted::of(column.fields()).count < column.fields().len()
+    } else {
+        matches!(entry, Node::A_Indirection(_))
+    }
 }
 
 fn may_bind(reference: usize, namespace: &Namespace<'_>, binds: &Binds) -> bool {

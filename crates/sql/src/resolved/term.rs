@@ -6,18 +6,46 @@
 use model::{TenantBound, TenantType, Unknown};
 
 use super::namespace::Namespace;
-use super::tenancy::By;
-use super::{Resolved, Resolver};
+use super::tenancy::{By, may_be_several};
+use super::{Resolved, Resolver, schemas};
+use crate::catalog::TEMPORARY;
 use crate::limits::{MAX_EQUALITIES, MAX_PREDICATE_DEPTH};
 use crate::literal;
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
-use crate::resolve::{Dotted, Qualified, last_type_name, type_names};
+use crate::resolve::{Dotted, Qualified, type_names};
 
 /// How many casts, and `(SELECT …)` around a value, are looked through.
 const MAX_WRAPPERS: usize = 16;
 
 /// Types whose values a cast without a length leaves as they are written.
 const PLAIN: &[&str] = &["text", "varchar", "uuid", "int2", "int4", "int8"];
+
+/// The casts around a value, from the outside in.
+#[derive(Debug, Clone, Copy, Default)]
+struct Casts<'a> {
+    as_text: bool,
+    /// The type that the value has before any of them.
+    innermost: Option<&'a str>,
+}
+
+impl<'a> Casts<'a> {
+    /// With one more inside. `'07'::int4::text` is `'7'`.
+    fn around(self, own: &'a str) -> Option<Self> {
+        let text = is_text(own);
+        (text || !self.as_text)
+            .then_some(Self { as_text: self.as_text || text, innermost: Some(own) })
+    }
+
+    /// How a value is read that a parameter brings.
+    fn read(self) -> Option<TenantType> {
+        let own = self.innermost?;
+        Some(match own {
+            "uuid" => TenantType::Uuid,
+            "int2" | "int4" | "int8" => TenantType::Integer,
+            _ => TenantType::Text,
+        })
+    }
+}
 
 /// What an expression plainly is.
 #[derive(Debug, Clone)]
@@ -132,10 +160,9 @@ impl<'a> Resolver<'a> {
             Kind::AEXPR_OP_ANY if equal => {
                 if let Node::A_ArrayExpr(array) = right {
                     self.member(left, array.elements(), namespace, found);
-                } else if let Some(only) = only_element(right) {
-                    let value = Term::Value(TenantBound::Value(only), None);
+                } else if let Some(only) = self.only_element(right) {
                     let column = self.term(left, namespace);
-                    self.equal(column, Some(value), found);
+                    self.equal(column, Some(only), found);
                 }
             }
             Kind::AEXPR_OP
@@ -165,7 +192,9 @@ impl<'a> Resolver<'a> {
         found: &mut Implied,
     ) {
         if let (Node::RowExpr(left), Node::RowExpr(right)) = (left, right) {
-            if left.args().len() == right.args().len() {
+            // A star shifts what comes after it, and the other row may have one in its turn.
+            let plain = !left.args().iter().chain(right.args()).any(may_be_several);
+            if plain && left.args().len() == right.args().len() {
                 for (left, right) in left.args().iter().zip(right.args()) {
                     let (left, right) = (self.term(left, namespace), self.term(right, namespace));
                     self.equal(left, right, found);
@@ -221,8 +250,9 @@ impl<'a> Resolver<'a> {
                     if self.has_own_equality(one) {
                         continue;
                     }
+                    let bound = self.read_as_column(one, bound.clone());
                     self.placed(one, &bound, place);
-                    found.push((one, By::Value(bound.clone())));
+                    found.push((one, By::Value(bound)));
                 }
             }
             (Some(Term::Column(these)), Some(Term::Column(those))) => {
@@ -241,6 +271,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Without a cast that reads a parameter as the column does.
+    fn read_as_column(&self, reference: usize, bound: TenantBound) -> TenantBound {
+        let TenantBound::Parameter { number, typed, cast } = bound else { return bound };
+        let cast = cast.filter(|cast| *cast != self.tenant_type(reference));
+        TenantBound::Parameter { number, typed, cast }
+    }
+
     /// Whether what is equal for one column is the same tenant for the other.
     fn same_comparison(&self, one: usize, other: usize) -> bool {
         !self.has_own_equality(one)
@@ -250,14 +287,14 @@ impl<'a> Resolver<'a> {
 
     /// What an expression plainly is.
     fn term(&self, node: Node<'a>, namespace: &Namespace<'a>) -> Option<Term> {
-        if let Some(value) = plain_value(node) {
+        if let Some(value) = self.plain_value(node) {
             return Some(value);
         }
         let (mut node, mut as_text) = (node, false);
         for _ in 0..MAX_WRAPPERS {
             if let Node::TypeCast(cast) = node {
                 // A type's text is another for each of its values.
-                as_text |= is_text(cast.type_name()?);
+                as_text |= is_text(self.plain_name(cast.type_name()?)?);
                 if !as_text {
                     return None;
                 }
@@ -300,33 +337,113 @@ impl<'a> Resolver<'a> {
             3.. => of(Some(names.schema)),
         }
     }
-}
 
-/// A constant that no cast changes, a parameter, or the value of a setting.
-pub(super) fn plain_value(node: Node<'_>) -> Option<Term> {
-    let (mut node, mut as_text) = (node, false);
-    for _ in 0..MAX_WRAPPERS {
-        if let Node::TypeCast(cast) = node {
-            let name = cast.type_name()?;
-            // `'07'::int4::text` is `'7'`.
-            if !is_plain(name) || (as_text && !is_text(name)) {
-                return None;
-            }
-            as_text |= is_text(name);
-            node = cast.arg();
-        } else if let Node::ParamRef(parameter) = node {
-            let number = u32::try_from(parameter.number).ok()?;
-            let bound = TenantBound::Parameter { number, typed: false };
-            return Some(Term::Value(bound, Some(parameter.location)));
-        } else if let Node::FuncCall(call) = node {
-            return setting(call).map(|name| Term::Value(TenantBound::Setting(name), None));
-        } else if let Node::SubLink(link) = node {
-            node = only_value(link)?;
-        } else {
-            return constant(node).map(|text| Term::Value(TenantBound::Value(text), None));
-        }
+    /// A constant that no cast changes, a parameter, or the value of a setting.
+    pub(super) fn plain_value(&self, node: Node<'a>) -> Option<Term> {
+        self.value_under(node, Casts::default())
     }
-    None
+
+    fn value_under(&self, node: Node<'a>, casts: Casts<'a>) -> Option<Term> {
+        let (mut node, mut casts) = (node, casts);
+        for _ in 0..MAX_WRAPPERS {
+            if let Node::TypeCast(cast) = node {
+                casts = casts.around(self.plain_name(cast.type_name()?)?)?;
+                node = cast.arg();
+            } else if let Node::ParamRef(parameter) = node {
+                let number = u32::try_from(parameter.number).ok()?;
+                let bound = TenantBound::Parameter { number, typed: false, cast: casts.read() };
+                return Some(Term::Value(bound, Some(parameter.location)));
+            } else if let Node::FuncCall(call) = node {
+                let name = self.setting(call)?;
+                return Some(Term::Value(TenantBound::Setting(name), None));
+            } else if let Node::SubLink(link) = node {
+                // What has no type there is text.
+                casts.innermost = Some("text");
+                node = only_value(link)?;
+            } else {
+                return constant(node).map(|text| Term::Value(TenantBound::Value(text), None));
+            }
+        }
+        None
+    }
+
+    /// The one element of an array, as a literal (`'{a}'`) or as `ARRAY[a]` under a cast.
+    fn only_element(&self, node: Node<'a>) -> Option<Term> {
+        let (mut node, mut casts) = (node, Casts::default());
+        for _ in 0..MAX_WRAPPERS {
+            if let Node::TypeCast(cast) = node {
+                let name = cast.type_name()?;
+                if name.array_bounds().len() > 1 {
+                    return None;
+                }
+                casts = casts.around(self.element_name(name)?)?;
+                node = cast.arg();
+            } else if let Node::A_ArrayExpr(array) = node {
+                let mut all = array.elements().iter();
+                let only = all.next().filter(|_| all.next().is_none())?;
+                return self.value_under(only, casts);
+            } else {
+                let text = literal::text(node)?;
+                let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+                let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:@".contains(c);
+                let named = !inner.is_empty() && !inner.eq_ignore_ascii_case("null");
+                let value = || Term::Value(TenantBound::Value(inner.to_owned()), None);
+                return (named && inner.chars().all(plain)).then(value);
+            }
+        }
+        None
+    }
+
+    /// The name of one of PostgreSQL's own plain types, without a length.
+    fn plain_name(&self, name: &'a nodes::TypeName) -> Option<&'a str> {
+        if name.array_bounds().is_empty() { self.element_name(name) } else { None }
+    }
+
+    /// The same, of a type or of what an array holds.
+    fn element_name(&self, name: &'a nodes::TypeName) -> Option<&'a str> {
+        if !name.typmods().is_empty() {
+            return None;
+        }
+        let own = match *type_names(name).as_slice() {
+            [own] if self.is_own_type(own) => own,
+            ["pg_catalog", own] => own,
+            _ => return None,
+        };
+        PLAIN.contains(&own).then_some(own)
+    }
+
+    /// Whether a bare name of a type is PostgreSQL's own: no other schema that may have it comes first.
+    fn is_own_type(&self, name: &str) -> bool {
+        if let Some(certainty) = self.certainty() {
+            return certainty.type_named((None, name)).is_some();
+        }
+        let mut before = schemas(None, self.path).take_while(|schema| *schema != "pg_catalog");
+        !before.any(|schema| {
+            (schema == TEMPORARY && self.catalog.hides_temporary())
+                || self.catalog.type_named(schema, name).is_some()
+                || self.catalog.relation(schema, name).is_some()
+        })
+    }
+
+    /// `current_setting('name')`, of PostgreSQL's own: with a bare name, no schema of the path may have
+    /// another that would fit as well, wherever it stands ("Function Type Resolution").
+    fn setting(&self, call: &'a nodes::FuncCall) -> Option<String> {
+        let written = Qualified::of_list(call.funcname())?;
+        let count = call.args().len();
+        if written.name != "current_setting" || count > 2 {
+            return None;
+        }
+        let alone = match (written.schema, self.certainty()) {
+            (Some(schema), _) => schema == "pg_catalog",
+            (None, Some(certainty)) => certainty.function((None, written.name), count),
+            (None, None) => {
+                let mut others = self.path.iter().filter(|schema| *schema != "pg_catalog");
+                !others.any(|one| self.catalog.functions(one, written.name).next().is_some())
+            }
+        };
+        let name = literal::text(call.args().first()?)?;
+        alone.then(|| name.to_ascii_lowercase())
+    }
 }
 
 fn constant(node: Node<'_>) -> Option<String> {
@@ -346,32 +463,8 @@ fn constant(node: Node<'_>) -> Option<String> {
     }
 }
 
-fn is_plain(name: &nodes::TypeName) -> bool {
-    plain_name(name).is_some_and(|own| PLAIN.contains(&own))
-}
-
-fn is_text(name: &nodes::TypeName) -> bool {
-    plain_name(name).is_some_and(|own| matches!(own, "text" | "varchar"))
-}
-
-/// The name of a built-in type without a length.
-fn plain_name(name: &nodes::TypeName) -> Option<&str> {
-    if !name.typmods().is_empty() || !name.array_bounds().is_empty() {
-        return None;
-    }
-    match type_names(name).as_slice() {
-        [own] | ["pg_catalog", own] => Some(own),
-        _ => None,
-    }
-}
-
-/// `current_setting('name')`.
-fn setting(call: &nodes::FuncCall) -> Option<String> {
-    let written = Qualified::of_list(call.funcname())?;
-    let ours = written.name == "current_setting"
-        && written.schema.is_none_or(|schema| schema == "pg_catalog");
-    let name = literal::text(call.args().first()?)?;
-    (ours && call.args().len() <= 2).then(|| name.to_ascii_lowercase())
+fn is_text(own: &str) -> bool {
+    matches!(own, "text" | "varchar")
 }
 
 /// The value of `(SELECT value)`.
@@ -384,22 +477,4 @@ fn only_value(link: &nodes::SubLink) -> Option<Node<'_>> {
         && select.values_lists().is_empty()
         && select.target_list().len() == 1;
     if plain { select.target_list().first().map(nodes::ResTarget::val) } else { None }
-}
-
-/// The one element of an array literal such as `'{a}'`.
-fn only_element(node: Node<'_>) -> Option<String> {
-    let mut node = node;
-    while let Node::TypeCast(cast) = node {
-        let name = cast.type_name()?;
-        let last = last_type_name(name)?;
-        if !name.typmods().is_empty() || !PLAIN.contains(&last) {
-            return None;
-        }
-        node = cast.arg();
-    }
-    let text = literal::text(node)?;
-    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:@".contains(c);
-    let named = !inner.is_empty() && !inner.eq_ignore_ascii_case("null");
-    (named && inner.chars().all(plain)).then(|| inner.to_owned())
 }

@@ -12,6 +12,7 @@ use super::{Shaped, Shaper};
 use crate::limits::{MAX_EQUALITIES, MAX_PREDICATE_DEPTH};
 use crate::parse::{ConstValue, Node, NodeList, nodes, raw};
 use crate::resolve::{Qualified, last_type_name, type_names};
+use crate::resolved::tenancy::may_be_several;
 
 /// How many casts, and `(SELECT …)` around a value, are looked through.
 const MAX_WRAPPERS: usize = 16;
@@ -143,7 +144,9 @@ impl<'a> Reading<'_, 'a> {
     /// `a = b`, also of rows.
     fn pair(&self, left: Node<'a>, right: Node<'a>, found: &mut Vec<Equality>) {
         if let (Node::RowExpr(left), Node::RowExpr(right)) = (left, right) {
-            if left.args().len() == right.args().len() {
+            // A star shifts what comes after it, and the other row may have one in its turn.
+            let plain = !left.args().iter().chain(right.args()).any(may_be_several);
+            if plain && left.args().len() == right.args().len() {
                 for (left, right) in left.args().iter().zip(right.args()) {
                     self.single(left, right, found);
                 }
@@ -186,11 +189,17 @@ impl<'a> Reading<'_, 'a> {
 /// What an expression is plainly equal to.
 #[expect(clippy::wildcard_enum_match_arm, reason = "anything else is not plain")]
 pub(super) fn operand(node: Node<'_>, scope: &Rc<Scope<'_>>) -> Option<Operand> {
-    let (mut node, mut cast) = (node, false);
+    let (mut node, mut cast, mut as_text) = (node, false, false);
     for _ in 0..MAX_WRAPPERS {
         match node {
             Node::TypeCast(outer) if is_plain(outer.type_name()?) => {
-                cast |= !keeps_any(outer.type_name()?);
+                let name = outer.type_name()?;
+                // `'07'::int4::text` is `'7'`.
+                if as_text && !is_text(name) && !matches!(outer.arg(), Node::ColumnRef(_)) {
+                    return None;
+                }
+                as_text |= is_text(name);
+                cast |= !keeps_any(name);
                 node = outer.arg();
             }
             Node::ColumnRef(_) if cast => return None,
@@ -258,6 +267,10 @@ fn keeps_any(name: &nodes::TypeName) -> bool {
     last_type_name(name).is_some_and(|last| matches!(last, "text" | "varchar" | "uuid"))
 }
 
+fn is_text(name: &nodes::TypeName) -> bool {
+    last_type_name(name).is_some_and(|last| matches!(last, "text" | "varchar"))
+}
+
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the parser crate's enum is non-exhaustive: what it may add is not plain"
@@ -304,8 +317,8 @@ fn only_element(node: Node<'_>) -> Option<String> {
     let mut node = node;
     while let Node::TypeCast(cast) = node {
         let name = cast.type_name()?;
-        let last = last_type_name(name)?;
-        if !name.typmods().is_empty() || !PLAIN.contains(&last) {
+        let ([own] | ["pg_catalog", own]) = *type_names(name).as_slice() else { return None };
+        if !name.typmods().is_empty() || !PLAIN.contains(&own) {
             return None;
         }
         node = cast.arg();

@@ -273,6 +273,7 @@ impl<'t> Reader<'t> {
             argument_names: Vec::new(),
             default_arguments: None,
             search_path: None,
+            settings: false,
             calls: Vec::new(),
         };
         flags(words.next().unwrap_or("."), &mut function)?;
