@@ -34,6 +34,8 @@ mod login;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod names_of_outputs;
+#[cfg(test)]
 mod own;
 #[cfg(test)]
 mod refusals;

@@ -155,16 +155,16 @@ impl<'a> Resolver<'a> {
         namespace: &Rc<Namespace<'a>>,
         role: ColumnRole,
     ) -> Resolved<()> {
-        let (hits, perhaps) = namespace.column(name);
+        let (hits, perhaps) = namespace.candidates(name);
+        for hit in hits.all().iter().chain(&perhaps) {
+            self.use_found(*hit, role)?;
+        }
         if !hits.all().is_empty() {
-            for hit in hits.all() {
-                self.use_found(*hit, role)?;
-            }
             return Ok(());
         }
         match namespace.item(None, name) {
             Some(item) => self.use_row(item, role),
-            None if perhaps => Ok(()),
+            None if !perhaps.is_empty() => Ok(()),
             None => Err(Unknown::NotInCatalog),
         }
     }
@@ -181,12 +181,9 @@ impl<'a> Resolver<'a> {
         };
         match item.find(names.name) {
             found @ (Found::Stored(..) | Found::Derived(_)) => self.use_found(found, role),
-            Found::Perhaps => {
+            found @ (Found::Perhaps(_) | Found::Not) => {
                 self.touched.calls.add(Call::Attribute(names.name));
-                Ok(())
-            }
-            Found::Not => {
-                self.touched.calls.add(Call::Attribute(names.name));
+                self.use_found(found, role)?;
                 self.use_row(item, role)
             }
         }

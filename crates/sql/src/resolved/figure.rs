@@ -2,7 +2,8 @@
 //! (`FigureColnameInternal` in PostgreSQL's `parse_target.c`).
 //!
 //! Invariant: a name that is not the server's would hide or invent a column, so each rule is the
-//! server's, and the order of strengths, too.
+//! server's, and the order of strengths, too. Where only the server's own expansion of a star tells the
+//! name, there is none.
 
 use crate::parse::{Node, nodes, raw};
 use crate::resolve::{last_string, last_type_name};
@@ -13,33 +14,50 @@ const NAMELESS: &str = "?column?";
 /// Most nodes that are looked through for a name.
 const MAX_STEPS: usize = 1_000;
 
-/// The name.
-pub(crate) fn of(node: Node<'_>) -> &str {
-    strongest(node).unwrap_or(NAMELESS)
-}
-
+/// The name; `None` if it takes types to tell.
+///
 /// Walks down to what names the column; a weak name on the way (a cast, a CASE) waits for a strong
 /// one below it.
-fn strongest(mut node: Node<'_>) -> Option<&str> {
+pub(crate) fn of(mut node: Node<'_>) -> Option<&str> {
     let mut weak = None;
     for _ in 0..MAX_STEPS {
         match step(node) {
             Step::Name(name) => return Some(name),
-            Step::Nothing => return weak,
+            Step::Nothing => return Some(weak.unwrap_or(NAMELESS)),
+            Step::Unknown => return None,
             Step::Down(next) => node = next,
+            Step::Column(next) => {
+                weak = None;
+                node = next;
+            }
             Step::Weak(name, next) => {
                 weak = weak.or(name);
                 node = next;
             }
         }
     }
-    weak
+    None
+}
+
+/// Whether the server puts columns in place of a target: `t.*`, `(x).*`.
+#[expect(clippy::wildcard_enum_match_arm, reason = "a star ends nothing else")]
+pub(crate) fn is_star(target: Node<'_>) -> bool {
+    let last = match target {
+        Node::ColumnRef(column) => column.fields().iter().next_back(),
+        Node::A_Indirection(indirection) => indirection.indirection().iter().next_back(),
+        _ => None,
+    };
+    matches!(last, Some(Node::A_Star(_)))
 }
 
 enum Step<'a> {
     Name(&'a str),
     Nothing,
+    /// Only types tell.
+    Unknown,
     Down(Node<'a>),
+    /// The column of a sub-select: its name is strong, even if it is a weak one there.
+    Column(Node<'a>),
     /// The outermost weak name wins if there is no strong one.
     Weak(Option<&'a str>, Node<'a>),
 }
@@ -116,10 +134,14 @@ fn first_target(query: Node<'_>) -> Step<'_> {
             None => break,
         }
     }
+    if select.larg().is_some() {
+        return Step::Unknown;
+    }
     match select.target_list().iter().next() {
         Some(target) => match target.name() {
             Some(name) => Step::Name(name),
-            None => Step::Down(target.val()),
+            None if is_star(target.val()) => Step::Unknown,
+            None => Step::Column(target.val()),
         },
         // VALUES names its columns itself.
         None if !select.values_lists().is_empty() => Step::Name("column1"),

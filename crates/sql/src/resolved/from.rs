@@ -8,10 +8,10 @@ use model::{Access, ColumnRole, Unknown};
 use super::certain::{Certainty, UNSEEN};
 use super::expression::count;
 use super::figure;
-use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs};
+use super::namespace::{Columns, CteScope, Item, Namespace, Output, Outputs, Target};
 use super::tenancy::{Binds, references};
 use super::{Call, Part, Resolved, Resolver};
-use crate::catalog::{FunctionKind, Oid, Relation, TypeKind};
+use crate::catalog::{Function, FunctionKind, Oid, Relation, TypeKind};
 use crate::few::Few;
 use crate::newer;
 use crate::parse::{Node, NodeList, nodes, raw};
@@ -127,13 +127,15 @@ impl<'a> Resolver<'a> {
         let mut name = None;
         for entry in range.functions() {
             let (call, declared) = parts(entry);
-            self.expression(call, &namespace, place.ctes, ColumnRole::Filter)?;
+            // What goes in may come out.
+            self.expression(call, &namespace, place.ctes, ColumnRole::Output)?;
             let figured = figure::of(call);
-            name = name.or(Some(figured));
             let scalar = match alias.and_then(nodes::Alias::aliasname) {
                 Some(alias) if only => alias,
-                Some(_) | None => figured,
+                // A name that is not known might be any.
+                Some(_) | None => figured.ok_or(Unknown::UnknownStatement)?,
             };
+            name = name.or(figured);
             if range.coldeflist().is_empty() && declared.is_none_or(NodeList::is_empty) {
                 let found = self.function_outputs(call, scalar);
                 outputs.columns.extend(found.columns);
@@ -162,9 +164,10 @@ impl<'a> Resolver<'a> {
         if newer::form(call).and_then(|form| form.read_by(self.server_major)).is_some() {
             return Outputs { open: true, ..Outputs::default() };
         }
-        let one = Outputs { columns: vec![Output::named(scalar)], ..Outputs::default() };
-        let Node::FuncCall(call) = call else { return one };
-        let Some(written) = Qualified::of_list(call.funcname()) else { return one };
+        let Node::FuncCall(call) = call else { return form_outputs(call, scalar) };
+        let Some(written) = Qualified::of_list(call.funcname()) else {
+            return Outputs { open: true, ..Outputs::default() };
+        };
         let count = count(call);
         let certain =
             |certain: Certainty<'_>| certain.function((written.schema, written.name), count);
@@ -176,20 +179,8 @@ impl<'a> Resolver<'a> {
             if matches!(function.kind, FunctionKind::Procedure) {
                 continue;
             }
-            let names: Vec<&'a str> = if function.outputs.is_empty() {
-                match self.row_of(function.returns) {
-                    Some(relation) => relation.columns.iter().map(|column| &*column.name).collect(),
-                    None if self.is_opaque_row(function.returns) => {
-                        return Outputs { open: true, ..Outputs::default() };
-                    }
-                    None => vec![scalar],
-                }
-            } else if function.outputs.len() == 1 {
-                // A single OUT column is a scalar: an alias of the function names it.
-                let own = function.outputs.first().map_or(scalar, |(name, _)| &**name);
-                vec![if own.is_empty() { scalar } else { own }]
-            } else {
-                function.outputs.iter().map(|(name, _)| &**name).collect()
+            let Some(names) = self.names_of_outputs(function, scalar) else {
+                return Outputs { open: true, ..Outputs::default() };
             };
             match &answer {
                 None => answer = Some(names),
@@ -203,6 +194,22 @@ impl<'a> Resolver<'a> {
                 columns: names.into_iter().map(Output::named).collect(),
                 ..Outputs::default()
             },
+        }
+    }
+
+    /// The columns of what a function returns in FROM; `None` if only the call tells.
+    fn names_of_outputs(&self, function: &'a Function, scalar: &'a str) -> Option<Vec<&'a str>> {
+        if function.outputs.len() > 1 {
+            return Some(function.outputs.iter().map(|(name, _)| &**name).collect());
+        }
+        // A single OUT column is what the function returns: a row is taken apart, a scalar has its name.
+        match self.row_of(function.returns) {
+            Some(relation) => Some(relation.columns.iter().map(|column| &*column.name).collect()),
+            None if self.is_opaque_row(function.returns) => None,
+            None => {
+                let own = function.outputs.first().map_or("", |(name, _)| &**name);
+                Some(vec![if own.is_empty() { scalar } else { own }])
+            }
         }
     }
 
@@ -241,7 +248,7 @@ impl<'a> Resolver<'a> {
         place: &Place<'a>,
     ) -> Resolved<Item<'a>> {
         let namespace = place.lateral();
-        let role = ColumnRole::Filter;
+        let role = ColumnRole::Output;
         self.expression(range.docexpr(), &namespace, place.ctes, role)?;
         self.expression(range.rowexpr(), &namespace, place.ctes, role)?;
         self.expressions(range.namespaces(), &namespace, place.ctes, role)?;
@@ -261,7 +268,7 @@ impl<'a> Resolver<'a> {
         place: &Place<'a>,
     ) -> Resolved<Item<'a>> {
         let namespace = place.lateral();
-        self.expression(Node::JsonTable(table), &namespace, place.ctes, ColumnRole::Filter)?;
+        self.expression(Node::JsonTable(table), &namespace, place.ctes, ColumnRole::Output)?;
         let mut outputs = Outputs::default();
         let mut waiting: Vec<&'a nodes::JsonTableColumn> = table.columns().iter().collect();
         waiting.reverse();
@@ -297,7 +304,11 @@ impl<'a> Resolver<'a> {
         let mut merged = self.merge(&shared, left, right)?;
         let (left_same, right_same) = (self.sames(left, &shared)?, self.sames(right, &shared)?);
         let mut columns = Outputs::default();
-        let open = self.others(&shared, (left, right), &mut columns.columns)?;
+        columns.open = self.others(&shared, (left, right), &mut columns.columns)?;
+        columns.rest = rest_of(left, right);
+        if join.is_natural {
+            self.perhaps_joined(left, right)?;
+        }
         let rows = rows_of(left, right);
         if !shared.is_empty() || join.is_natural {
             self.equals();
@@ -305,7 +316,6 @@ impl<'a> Resolver<'a> {
         self.expression(join.quals(), &inside, place.ctes, ColumnRole::Join)?;
         self.bound_by(join.quals(), &inside, &binds)?;
         self.same_tenants(&mut merged, join.jointype, (&left_same, &right_same), (&inside, &binds));
-        columns.open = open;
         if !merged.is_empty() {
             columns.columns.splice(0..0, merged.iter().cloned());
         }
@@ -395,6 +405,18 @@ impl<'a> Resolver<'a> {
         Ok(shared)
     }
 
+    /// NATURAL with columns that are not known: each of the other side's may be one of them.
+    fn perhaps_joined(&mut self, left: &[Item<'a>], right: &[Item<'a>]) -> Resolved<()> {
+        for (side, other) in [(left, right), (right, left)] {
+            if visible(side).any(Item::is_open) {
+                for item in visible(side).chain(visible(other)) {
+                    self.use_all(item, ColumnRole::Join)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn merge(
         &mut self,
         shared: &[&'a str],
@@ -455,6 +477,11 @@ fn rows_of<'a>(left: &[Item<'a>], right: &[Item<'a>]) -> Few<&'a Relation> {
     left.iter().chain(right.iter().filter(is_new)).copied().collect()
 }
 
+/// What columns of a join that are not known may be.
+fn rest_of<'a>(left: &[Item<'a>], right: &[Item<'a>]) -> Few<Target> {
+    visible(left).chain(visible(right)).flat_map(|item| item.rest().iter().copied()).collect()
+}
+
 fn visible<'i, 'a>(items: &'i [Item<'a>]) -> impl Iterator<Item = &'i Item<'a>> {
     items.iter().filter(|item| item.visible)
 }
@@ -495,6 +522,17 @@ fn derived<'a>(
     let carries = outputs.carries.clone();
     let name = alias.and_then(nodes::Alias::aliasname).or(name);
     Item { carries, ..Item::derived(name, outputs) }
+}
+
+/// What a form that is no call yields in FROM: a cast, COALESCE and their like may make rows.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of all others only types tell")]
+fn form_outputs<'a>(form: Node<'a>, scalar: &'a str) -> Outputs<'a> {
+    match form {
+        Node::SQLValueFunction(_) | Node::XmlExpr(_) | Node::XmlSerialize(_) => {
+            Outputs { columns: vec![Output::named(scalar)], ..Outputs::default() }
+        }
+        _ => Outputs { open: true, ..Outputs::default() },
+    }
 }
 
 /// `ROWS FROM` items are lists of a call and its column definitions.

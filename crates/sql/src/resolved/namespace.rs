@@ -38,6 +38,8 @@ pub(super) struct Outputs<'a> {
     pub(super) columns: Vec<Output<'a>>,
     /// There may be more, whose names are not known.
     pub(super) open: bool,
+    /// The stored columns that those may be.
+    pub(super) rest: Few<Target>,
     /// References that a condition on its rows filters as if it stood inside.
     pub(super) carries: Few<usize>,
 }
@@ -45,10 +47,27 @@ pub(super) struct Outputs<'a> {
 impl<'a> Outputs<'a> {
     /// With the first columns renamed as an alias list says.
     pub(super) fn renamed(mut self, names: &'a NodeList) -> Self {
+        if self.open && !names.is_empty() {
+            return self.renamed_somehow(names);
+        }
         for (column, name) in self.columns.iter_mut().zip(each_string(names)) {
             column.name = name;
         }
         self
+    }
+
+    /// With the first columns renamed, of which nobody knows which they are: each name may be any of them,
+    /// and so may what is left.
+    fn renamed_somehow(self, names: &'a NodeList) -> Self {
+        let rest: Few<Target> = self.everything().copied().collect();
+        let named = |name| Output { targets: rest.clone(), ..Output::named(name) };
+        let columns = each_string(names).map(named).collect();
+        Self { columns, open: true, rest, carries: Few::None }
+    }
+
+    /// Every stored column that one of them is, or may be.
+    fn everything(&self) -> impl Iterator<Item = &Target> {
+        self.columns.iter().flat_map(|output| &*output.targets).chain(&*self.rest)
     }
 }
 
@@ -107,8 +126,8 @@ pub(super) enum Found<'n, 'a> {
     Stored(&'a Relation, i16, Option<usize>),
     /// A column of something derived.
     Derived(&'n Output<'a>),
-    /// Nowhere, though an item may have more columns than are known.
-    Perhaps,
+    /// Nowhere, though an item may have more columns than are known, which may be these.
+    Perhaps(&'n [Target]),
     /// Nowhere.
     Not,
 }
@@ -159,10 +178,26 @@ impl<'a> Item<'a> {
             Columns::Unseen(outputs) | Columns::Derived(outputs) => {
                 match outputs.columns.iter().find(|output| output.name == name) {
                     Some(output) => Found::Derived(output),
-                    None if outputs.open => Found::Perhaps,
+                    None if outputs.open => Found::Perhaps(&outputs.rest),
                     None => Found::Not,
                 }
             }
+        }
+    }
+
+    /// Whether it may have more columns than are known.
+    pub(super) fn is_open(&self) -> bool {
+        match &self.columns {
+            Columns::Stored(..) => false,
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => outputs.open,
+        }
+    }
+
+    /// The stored columns that those may be.
+    pub(super) fn rest(&self) -> &[Target] {
+        match &self.columns {
+            Columns::Stored(..) => &[],
+            Columns::Unseen(outputs) | Columns::Derived(outputs) => &outputs.rest,
         }
     }
 
@@ -180,6 +215,7 @@ impl<'a> Item<'a> {
         outputs.open = self.put_into(&mut outputs.columns, tenant, &|_name| true);
         if let Columns::Unseen(all) | Columns::Derived(all) = &self.columns {
             outputs.carries = all.carries.clone();
+            outputs.rest = all.rest.clone();
         }
         outputs
     }
@@ -268,33 +304,47 @@ impl<'a> Namespace<'a> {
         self.levels().find_map(|level| level.items.iter().find(|item| item.answers(schema, name)))
     }
 
-    /// The columns that an unqualified name may mean: those of the innermost level that has one.
-    /// More than one is ambiguous to the server; all are given. The flag says that an item whose
-    /// columns are not all known was passed by.
+    /// The columns that an unqualified name means: those of the innermost level that has one. None, and
+    /// true, where it may mean one of an item further inside whose columns are not all known.
+    /// More than one is ambiguous to the server; all are given.
     pub(super) fn column(&self, name: &str) -> (Hits<'_, 'a>, bool) {
-        let mut perhaps = false;
         for level in self.levels() {
-            let mut hits = Hits::None;
-            for item in level.items.iter().filter(|item| item.visible) {
-                match item.find(name) {
-                    Found::Not => {}
-                    Found::Perhaps => perhaps = true,
-                    hit @ (Found::Stored(..) | Found::Derived(_)) => hits.add(hit),
-                }
-            }
+            let (hits, perhaps) = level.own_column(name);
             if !matches!(hits, Hits::None) {
-                return (hits, perhaps);
+                return (hits, false);
+            }
+            if !perhaps.is_empty() {
+                return (Hits::None, true);
             }
         }
-        (Hits::None, perhaps)
+        (Hits::None, false)
     }
 
-    /// Whether the innermost level itself has a column of that name.
-    pub(super) fn has_own_column(&self, name: &str) -> bool {
-        self.items
-            .iter()
-            .filter(|item| item.visible)
-            .any(|item| matches!(item.find(name), Found::Stored(..) | Found::Derived(_)))
+    /// The columns that an unqualified name may mean: those of the innermost level that has one, and what
+    /// items whose columns are not all known may have up to there.
+    pub(super) fn candidates(&self, name: &str) -> (Hits<'_, 'a>, Vec<Found<'_, 'a>>) {
+        let mut passed = Vec::new();
+        for level in self.levels() {
+            let (hits, perhaps) = level.own_column(name);
+            passed.extend(perhaps);
+            if !matches!(hits, Hits::None) {
+                return (hits, passed);
+            }
+        }
+        (Hits::None, passed)
+    }
+
+    /// The columns of that name at the innermost level itself, and what may be such.
+    pub(super) fn own_column(&self, name: &str) -> (Hits<'_, 'a>, Vec<Found<'_, 'a>>) {
+        let (mut hits, mut perhaps) = (Hits::None, Vec::new());
+        for item in self.items.iter().filter(|item| item.visible) {
+            match item.find(name) {
+                Found::Not => {}
+                found @ Found::Perhaps(_) => perhaps.push(found),
+                hit @ (Found::Stored(..) | Found::Derived(_)) => hits.add(hit),
+            }
+        }
+        (hits, perhaps)
     }
 }
 
@@ -316,7 +366,8 @@ impl<'a> Resolver<'a> {
                 self.used(relation.oid, Part::Column(number), role)
             }
             Found::Derived(output) => self.use_targets(&output.targets, role),
-            Found::Perhaps | Found::Not => Ok(()),
+            Found::Perhaps(targets) => self.use_targets(targets, role),
+            Found::Not => Ok(()),
         }
     }
 
@@ -344,7 +395,7 @@ impl<'a> Resolver<'a> {
         Ok(item.put_into(columns, self.tenant, wanted))
     }
 
-    /// The columns of that name among those of several items.
+    /// The columns of that name among those of several items, and what may be such.
     pub(super) fn columns_named(
         &self,
         items: &[Item<'a>],
@@ -353,6 +404,10 @@ impl<'a> Resolver<'a> {
         let mut found = Vec::new();
         for item in items.iter().filter(|item| item.visible) {
             self.put_columns(item, &mut found, &|own| own == name)?;
+            if let Found::Perhaps(targets) = item.find(name) {
+                let targets = targets.iter().copied().collect();
+                found.push(Output { targets, ..Output::named("") });
+            }
         }
         Ok(found)
     }
@@ -361,6 +416,10 @@ impl<'a> Resolver<'a> {
     pub(super) fn use_row(&mut self, item: &Item<'a>, role: ColumnRole) -> Resolved<()> {
         for relation in &item.rows {
             self.used_whole(relation, role)?;
+        }
+        if item.rows.is_empty() {
+            // The alias of USING: its columns alone are its row.
+            self.use_all(item, role)?;
         }
         Ok(())
     }
@@ -371,6 +430,7 @@ impl<'a> Resolver<'a> {
         for output in &outputs.columns {
             self.use_targets(&output.targets, role)?;
         }
+        self.use_targets(&outputs.rest, role)?;
         Ok(outputs)
     }
 }

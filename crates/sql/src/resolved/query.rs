@@ -8,7 +8,7 @@ use std::rc::Rc;
 use model::{ColumnRole, Unknown};
 
 use super::from::Place;
-use super::namespace::{Cte, CteScope, Namespace, Output, Outputs, Target};
+use super::namespace::{Cte, CteScope, Item, Namespace, Output, Outputs, Target};
 use super::tenancy::{Binds, references};
 use super::{Part, Resolved, Resolver, Touched, Use, figure};
 use crate::children::each_child;
@@ -61,16 +61,18 @@ impl<'a> Resolver<'a> {
         let mut next = Some((select, ctes));
         while let Some((select, ctes)) = next.take().or_else(|| waiting.pop()) {
             self.spend(1)?;
-            let ctes = self.with(select.with_clause(), ctes)?;
+            // Only a branch makes columns.
+            let capturing = self.outputs.take();
+            let ctes = self.with_inside(select.with_clause(), outer, ctes)?;
             if select.op == raw::SetOperation::SETOP_NONE {
+                self.outputs = capturing;
                 let outputs = self.branch(select, outer.cloned(), ctes)?;
                 branches += 1;
                 first.get_or_insert(outputs);
                 continue;
             }
-            let around = Rc::new(Namespace::inside(outer.cloned()));
-            self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
-            self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
+            self.after_union(select, outer, ctes)?;
+            self.outputs = capturing;
             waiting.extend(select.rarg().map(|branch| (branch, ctes)));
             waiting.extend(select.larg().map(|branch| (branch, ctes)));
         }
@@ -83,10 +85,49 @@ impl<'a> Resolver<'a> {
         Ok(outputs)
     }
 
-    /// The names that WITH brings, seen by what follows.
+    /// What stands behind the branches of a set operation.
+    fn after_union(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        outer: Option<&Rc<Namespace<'a>>>,
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        let around = Rc::new(Namespace::inside(outer.cloned()));
+        for sort in select.sort_clause() {
+            self.operator(sort.use_op());
+            // The server takes names and numbers of output columns only.
+            if bare_name(sort.node()).is_none() {
+                self.expression(sort.node(), &around, ctes, ColumnRole::Order)?;
+            }
+        }
+        self.limits(select, &around, ctes)
+    }
+
+    /// LIMIT and OFFSET.
+    fn limits(
+        &mut self,
+        select: &'a nodes::SelectStmt,
+        namespace: &Rc<Namespace<'a>>,
+        ctes: CteScope,
+    ) -> Resolved<()> {
+        self.expression(select.limit_count(), namespace, ctes, ColumnRole::Filter)?;
+        self.expression(select.limit_offset(), namespace, ctes, ColumnRole::Filter)
+    }
+
+    /// The names that the WITH of a statement brings, seen by what follows.
     pub(super) fn with(
         &mut self,
         with: Option<&'a nodes::WithClause>,
+        scope: CteScope,
+    ) -> Resolved<CteScope> {
+        self.with_inside(with, None, scope)
+    }
+
+    /// The same, of a query inside another, whose names it sees.
+    fn with_inside(
+        &mut self,
+        with: Option<&'a nodes::WithClause>,
+        outer: Option<&Rc<Namespace<'a>>>,
         mut scope: CteScope,
     ) -> Resolved<CteScope> {
         let Some(with) = with else { return Ok(scope) };
@@ -97,8 +138,8 @@ impl<'a> Resolver<'a> {
         for cte in ctes {
             let before = std::mem::take(&mut self.touched);
             let outputs = match (with.recursive, cte.ctequery()) {
-                (true, Node::SelectStmt(select)) => self.recursive(cte, select, scope),
-                (_, query) => self.query(query, None, scope),
+                (true, Node::SelectStmt(select)) => self.recursive(cte, select, (outer, scope)),
+                (_, query) => self.query(query, outer, scope),
             };
             let touched = std::mem::replace(&mut self.touched, before);
             scope = self.add_cte(cte, named(cte, outputs?), scope);
@@ -135,17 +176,19 @@ impl<'a> Resolver<'a> {
         &mut self,
         cte: &'a nodes::CommonTableExpr,
         select: &'a nodes::SelectStmt,
-        scope: CteScope,
+        (outer, scope): (Option<&Rc<Namespace<'a>>>, CteScope),
     ) -> Resolved<Outputs<'a>> {
         let (Some(left), Some(right)) = (select.larg(), select.rarg()) else {
-            return self.query(Node::SelectStmt(select), None, scope);
+            return self.query(Node::SelectStmt(select), outer, scope);
         };
-        let scope = self.with(select.with_clause(), scope)?;
-        let outputs = self.query(Node::SelectStmt(left), None, scope)?;
+        let scope = self.with_inside(select.with_clause(), outer, scope)?;
+        let outputs = self.query(Node::SelectStmt(left), outer, scope)?;
         let mut outputs = outputs;
         outputs.columns.iter_mut().for_each(|output| output.same = Few::None);
         let inside = self.add_cte(cte, named(cte, outputs.clone()), scope);
-        self.query(Node::SelectStmt(right), None, inside)?;
+        self.query(Node::SelectStmt(right), outer, inside)?;
+        let around = self.around.clone();
+        self.after_union(select, outer.or(around.as_ref()), inside)?;
         Ok(outputs)
     }
 
@@ -225,8 +268,7 @@ impl<'a> Resolver<'a> {
             self.operator(sort.use_op());
         }
         self.keys(select.distinct_clause(), select, &namespace, (ctes, Key::Output))?;
-        self.expression(select.limit_count(), &namespace, ctes, ColumnRole::Filter)?;
-        self.expression(select.limit_offset(), &namespace, ctes, ColumnRole::Filter)?;
+        self.limits(select, &namespace, ctes)?;
         if !select.locking_clause().is_empty() {
             self.locked(select, &namespace)?;
         }
@@ -251,10 +293,16 @@ impl<'a> Resolver<'a> {
             }
             self.expression(row, &around, ctes, ColumnRole::Output)?;
         }
-        self.expression(select.limit_count(), &around, ctes, ColumnRole::Filter)?;
-        self.expression(select.limit_offset(), &around, ctes, ColumnRole::Filter)?;
         let columns = (0..width).map(|at| Output::named(value_name(at))).collect();
-        Ok(Outputs { columns, open: width > VALUE_NAMES.len(), ..Outputs::default() })
+        let outputs = Outputs { columns, open: width > VALUE_NAMES.len(), ..Outputs::default() };
+        let items = vec![Item::derived(Some("*VALUES*"), outputs.clone())];
+        let inside = Rc::new(Namespace { items, outer: around.outer.clone() });
+        for sort in select.sort_clause() {
+            self.expression(sort.node(), &inside, ctes, ColumnRole::Order)?;
+            self.operator(sort.use_op());
+        }
+        self.limits(select, &inside, ctes)?;
+        Ok(outputs)
     }
 
     /// A target list or RETURNING: what it yields, and if asked for, the uses of each column.
@@ -273,6 +321,11 @@ impl<'a> Resolver<'a> {
                 let found = self.target(target, namespace, ctes, &mut outputs);
                 let uses = std::mem::replace(&mut self.touched.uses, before);
                 found?;
+                if outputs.open {
+                    // Which column is which nobody knows: it counts whichever is read.
+                    uses.into_sorted().into_iter().for_each(|used| self.touched.uses.add(used));
+                    continue;
+                }
                 captured.extend(made_from(outputs.columns.get(first..).unwrap_or_default(), uses));
             } else {
                 self.target(target, namespace, ctes, &mut outputs)?;
@@ -280,6 +333,9 @@ impl<'a> Resolver<'a> {
             if outputs.columns.len() > MAX_OUTPUT_COLUMNS {
                 return Err(Unknown::TooComplex);
             }
+        }
+        if outputs.open {
+            captured.drain(..).flatten().for_each(|used| self.touched.uses.add(used));
         }
         Ok((outputs, captured))
     }
@@ -294,19 +350,19 @@ impl<'a> Resolver<'a> {
     ) -> Resolved<()> {
         self.spend(1)?;
         if let Node::ColumnRef(column) = target.val()
-            && matches!(column.fields().iter().next_back(), Some(Node::A_Star(_)))
+            && figure::is_star(target.val())
         {
             return self.star(column, namespace, outputs);
         }
         self.expression(target.val(), namespace, ctes, ColumnRole::Output)?;
-        if let Node::A_Indirection(indirection) = target.val()
-            && matches!(indirection.indirection().iter().next_back(), Some(Node::A_Star(_)))
-        {
+        if figure::is_star(target.val()) {
             // The fields of a composite value: names that only its type knows.
             outputs.open = true;
             return Ok(());
         }
-        let name = target.name().unwrap_or_else(|| figure::of(target.val()));
+        let name = target.name().or_else(|| figure::of(target.val()));
+        outputs.open |= name.is_none();
+        let name = name.unwrap_or_default();
         let same = if let Node::ColumnRef(column) = target.val() {
             self.tenant_column(column, namespace).into_iter().collect()
         } else {
@@ -373,24 +429,35 @@ impl<'a> Resolver<'a> {
                 stack.extend(set.content());
                 continue;
             }
-            let by_name = bare_name(key)
-                .filter(|name| kind == Key::Output || !namespace.has_own_column(name));
+            let (by_name, doubted) = match bare_name(key) {
+                Some(name) if kind == Key::Input => {
+                    let (hits, perhaps) = namespace.own_column(name);
+                    (Some(name).filter(|_| hits.all().is_empty()), !perhaps.is_empty())
+                }
+                name => (name, false),
+            };
             let number = position(key);
-            let mut outputs = false;
+            let (mut outputs, mut perhaps) = (false, doubted);
             for (index, target) in select.target_list().iter().enumerate() {
-                let figured = || target.name().unwrap_or_else(|| figure::of(target.val()));
-                let is_star = matches!(target.val(), Node::ColumnRef(column)
-                    if matches!(column.fields().iter().next_back(), Some(Node::A_Star(_))));
-                let named = by_name.is_some_and(|name| !is_star && figured() == name);
+                let is_star = figure::is_star(target.val());
+                let figured =
+                    target.name().or_else(|| figure::of(target.val()).filter(|_| !is_star));
+                let named = by_name.is_some_and(|name| figured.is_none_or(|own| own == name));
                 if named || number == Some(index) {
-                    outputs = true;
+                    outputs |= figured.is_some();
+                    // The columns of `t.*` are in scope themselves.
+                    perhaps |= figured.is_none() && !matches!(target.val(), Node::ColumnRef(_));
                     if !is_star {
                         self.expression(target.val(), namespace, ctes, ColumnRole::Order)?;
                     }
                 }
             }
-            if !outputs && number.is_none() {
-                self.expression(key, namespace, ctes, ColumnRole::Order)?;
+            if number.is_none() && (perhaps || !outputs) {
+                match self.expression(key, namespace, ctes, ColumnRole::Order) {
+                    // Then the server means an output column.
+                    Err(Unknown::NotInCatalog) if perhaps && by_name.is_some() => {}
+                    other => other?,
+                }
             }
         }
         Ok(())
@@ -429,6 +496,7 @@ fn named<'a>(cte: &'a nodes::CommonTableExpr, outputs: Outputs<'a>) -> Outputs<'
     for output in &mut outputs.columns {
         output.targets = Few::None;
     }
+    outputs.rest = Few::None;
     if let Some(search) = cte.search_clause() {
         outputs.columns.extend(search.search_seq_column().map(Output::named));
     }

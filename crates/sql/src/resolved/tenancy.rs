@@ -304,7 +304,7 @@ impl<'a> Resolver<'a> {
                 reference.iter().copied().collect()
             }
             Found::Derived(output) => output.same.to_vec(),
-            Found::Stored(..) | Found::Perhaps | Found::Not => Vec::new(),
+            Found::Stored(..) | Found::Perhaps(_) | Found::Not => Vec::new(),
         }
     }
 

@@ -298,7 +298,9 @@ fn outputs<'a>(select: &'a nodes::SelectStmt, scope: &Rc<Scope<'a>>) -> Shaped<O
     for target in select.target_list() {
         let value = target.val();
         if !is_star(value) {
-            let name = target.name().unwrap_or_else(|| figure::of(value));
+            let name = target.name().or_else(|| figure::of(value));
+            outputs.open |= name.is_none();
+            let name = name.unwrap_or_default();
             outputs.columns.push(Output { name, value: operand(value, scope) });
             continue;
         }
