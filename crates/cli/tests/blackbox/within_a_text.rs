@@ -275,6 +275,10 @@ fn an_open_definition_holds_up_others_and_nobody_else() {
         assert_eq!(says(&mut other, ask), one_row, "{harmless}");
         assert_eq!(says(&mut one, "COMMIT"), "C(COMMIT) Z(I)");
     }
+    let mut free = wire_as(OPERATOR, &door, "public");
+    says(&mut free, "BEGIN; DO 'BEGIN NULL; END'");
+    assert_eq!(says(&mut other, ask), one_row, "code that is not read");
+    says(&mut free, "COMMIT");
     says(&mut one, "BEGIN; CREATE TABLE mine (a int)");
     sleep(MOMENT);
     // The session itself knows, and who is bound by nothing that a catalog decides does not care.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use model::{Operation, SqlFacts, Stage};
+use model::{Category, Operation, SqlFacts, Stage};
 
 use super::super::fresh::is_about_relations;
 use super::super::refusal::Refusal;
@@ -115,9 +115,13 @@ impl Judge {
     }
 }
 
-/// Whether a definition may change what names mean: upkeep, which may take long, does not.
+/// Whether a statement is a definition that may change what names mean. Upkeep, which may take long, is none; code that
+/// is not read may define something, and holds up nobody for that: then no two agents that call functions could work at
+/// a time.
 fn changes_names(facts: &SqlFacts) -> bool {
-    let is_upkeep = |one: &Operation| {
+    let is_code =
+        |one: Operation| matches!(one, Operation::Do | Operation::Call | Operation::FunctionCall);
+    let is_upkeep = |one: Operation| {
         matches!(
             one,
             Operation::Vacuum
@@ -128,8 +132,21 @@ fn changes_names(facts: &SqlFacts) -> bool {
                 | Operation::Truncate
         )
     };
-    let known = facts.operations.known();
-    facts.runs_volatile_code() || known.is_none_or(|all| !all.iter().all(is_upkeep))
+    let defines = |one: Operation| match one.category() {
+        Category::Ddl
+        | Category::Dcl
+        | Category::Extension
+        | Category::Admin
+        | Category::Unknown => !is_upkeep(one),
+        Category::Function => !is_code(one),
+        Category::Dml | Category::Tcl | Category::Session | Category::Explain => false,
+    };
+    // COMMIT PREPARED is what it was.
+    facts.transaction.is_some()
+        || match facts.operations.known() {
+            Some(all) => all.iter().any(|one| defines(*one)),
+            None => !is_code(facts.operation),
+        }
 }
 
 /// What a statement does to the session's own relations.
