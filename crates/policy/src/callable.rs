@@ -1,6 +1,6 @@
 //! Function lists of an agent: by name, by schema, or by what built-in functions declare.
 
-use model::{CallUse, FunctionUse, Volatility};
+use model::{CallUse, Volatility};
 
 use crate::function::{FunctionPattern, FunctionSet};
 
@@ -61,11 +61,8 @@ impl CallableSet {
 
     fn holds(&self, call: &CallUse) -> bool {
         let built_in = call.schema == "pg_catalog";
-        let written = FunctionUse {
-            schema: Some(call.schema.as_str().to_owned()),
-            name: call.name.as_str().to_owned(),
-        };
-        (built_in && self.declared.contains(&call.volatility)) || self.named.holds(&written)
+        (built_in && self.declared.contains(&call.volatility))
+            || self.named.has(&call.schema, &call.name)
     }
 }
 

@@ -403,16 +403,16 @@ pub(crate) fn functions(policy: &Policy, request: &Request<'_>, reasons: &mut Re
     }
     // What an operator, a cast or an aggregate of a user's calls is in no text.
     for call in facts.calls.known().into_iter().flatten() {
-        if call.reached
-            || call.schema != "pg_catalog"
-            || all.iter().any(|one| call.name == *one.name)
+        let (schema, name) = (&call.schema, &call.name);
+        let blocked = policy.blocked_functions.has(schema, name)
+            || (shipped::BLOCKED.has(schema, name) && !policy.granted_functions.has(schema, name));
+        if blocked
+            && !call.reached
+            && call.schema == "pg_catalog"
+            && !all.iter().any(|one| *name == *one.name)
         {
-            continue;
-        }
-        let name = call.name.as_str().to_owned();
-        let function = FunctionUse { schema: Some("pg_catalog".to_owned()), name };
-        if is_blocked(policy, &function) {
-            reasons.add(about(ReasonCode::BlockedFunction, &function, facts));
+            let (schema, name) = (Some(schema.as_str().to_owned()), name.as_str().to_owned());
+            reasons.add(about(ReasonCode::BlockedFunction, &FunctionUse { schema, name }, facts));
         }
     }
     let granted = !all.is_empty() && all.iter().all(|one| policy.granted_functions.holds(one));

@@ -120,20 +120,25 @@ impl FunctionSet {
 
     /// Whether the call may be of a function in the set.
     pub(crate) fn may_hold(&self, call: &FunctionUse) -> bool {
-        self.matches(call, Doubt::Counts)
+        self.matches((call.schema.as_deref(), &call.name), Doubt::Counts)
     }
 
     /// Whether the call is of a function in the set.
     pub(crate) fn holds(&self, call: &FunctionUse) -> bool {
-        self.matches(call, Doubt::Fails)
+        self.matches((call.schema.as_deref(), &call.name), Doubt::Fails)
     }
 
-    fn matches(&self, call: &FunctionUse, doubt: Doubt) -> bool {
+    /// Whether the function of that schema and name is in the set.
+    pub(crate) fn has(&self, schema: &str, name: &str) -> bool {
+        self.matches((Some(schema), name), Doubt::Fails)
+    }
+
+    fn matches(&self, (schema, name): (Option<&str>, &str), doubt: Doubt) -> bool {
         if self.any {
             return true;
         }
-        let name = lower(&call.name);
-        let schema = call.schema.as_deref().map(lower);
+        let name = lower(name);
+        let schema = schema.map(lower);
         let schema = schema.as_deref();
         let fits = |wanted: &Option<String>| match (wanted.as_deref(), schema) {
             (None, _) => true,

@@ -1,8 +1,7 @@
 //! What happens besides what a statement says: triggers, rules, row security, expressions, foreign keys.
 
-use std::time::Duration;
-
-use crate::kit::{Door, database, eventually, server};
+use crate::bodies::{door_after, passes, refused};
+use crate::kit::Door;
 
 const POLICY: &str = r#"
 version: "2"
@@ -15,6 +14,8 @@ agents:
     blocked_tables: [public.payments]
   wary:
     functions: {deny: ["public.log_*", current_setting, now, nextval, current_user, public.counts, pg_advisory_lock]}
+  listed:
+    functions: {allow: ["@immutable", public.total]}
   free: {}
 "#;
 
@@ -146,28 +147,7 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
 
 /// With everything made, and known to the door.
 fn door() -> Door {
-    let database = database();
-    let door = Door::before(server().port, database.clone(), POLICY, &[]);
-    door.direct(&format!("SET check_function_bodies = off; {ATTACHED}"));
-    drop(door);
-    let dsn = server().conn_string(&database);
-    let door = Door::before(server().port, database, POLICY, &["--catalog-dsn", &dsn]);
-    let known = || door.psql("agent:analyst", &["-c", "SELECT id FROM users"]).code == 0;
-    assert!(eventually(Duration::from_secs(20), known), "{}", door.proxy.output());
-    door
-}
-
-#[track_caller]
-fn refused(door: &Door, who: &str, sql: &str, reason: &str) {
-    let said = door.psql(&format!("agent:{who}"), &["-c", sql]);
-    assert!(said.err.contains(reason), "{who}: {sql}: {said:?}");
-    assert_eq!((said.code, said.out.as_str()), (1, ""), "{sql}");
-}
-
-#[track_caller]
-fn passes(door: &Door, who: &str, sql: &str) {
-    let said = door.psql(&format!("agent:{who}"), &["-c", sql]);
-    assert_eq!((said.code, said.err.as_str()), (0, ""), "{who}: {sql}");
+    door_after(&format!("SET check_function_bodies = off; {ATTACHED}"), POLICY, "analyst")
 }
 
 const EMAIL: &str = "column_not_allowed:email (table: public.users)";
@@ -425,7 +405,10 @@ fn what_an_aggregate_or_an_operator_calls_counts() {
         );
         passes(&door, who, "SELECT 1 OPERATOR(public.%+%) 2");
     }
-    passes(&door, "free", "SELECT total(id) FROM products");
+    for who in ["free", "listed"] {
+        passes(&door, who, "SELECT total(id) FROM products");
+    }
+    refused(&door, "listed", "SELECT counts(1, 2)", "function_not_allowed:public.counts");
 }
 
 #[test]

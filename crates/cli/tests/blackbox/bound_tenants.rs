@@ -182,7 +182,7 @@ const STRAYING: &[&str] = &[
 ];
 
 /// What the server says to a statement with one value.
-fn bound(
+pub(crate) fn bound(
     door: &Door,
     agent: &str,
     (sql, types): (&str, &[u32]),

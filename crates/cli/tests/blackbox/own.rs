@@ -228,7 +228,7 @@ fn one_submission_is_read_as_the_server_runs_it() {
     assert!(said.err.contains("25P02") || said.err.contains("column_not_allowed"), "{said:?}");
 }
 
-fn wire(door: &Door, options: &str) -> Wire {
+pub(crate) fn wire(door: &Door, options: &str) -> Wire {
     let parameters = [
         ("user", "app"),
         ("database", door.database.as_str()),

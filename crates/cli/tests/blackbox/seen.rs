@@ -13,6 +13,7 @@ use testkit::wire::{Wire, bind, execute, parse, query, sync, tags};
 use crate::catalog::{ANALYST, POLICY, fresh};
 use crate::invariants::records;
 use crate::kit::{Door, database, eventually, server};
+use crate::own::wire as wire_of;
 
 const SECOND: Duration = Duration::from_secs(1);
 const ONE_ROW: &str = "T D C(SELECT 1) Z(I)";
@@ -32,6 +33,19 @@ fn with_catalog(policy: &str) -> Door {
     let rarely = ["--catalog-poll", "10h", "--catalog-max-age", "10h"];
     let arguments = [&["--catalog-dsn", &dsn], &rarely[..], ADMIN].concat();
     let door = Door::before(server().port, database, policy, &arguments);
+    fresh(&door);
+    door
+}
+
+/// In another schema `notes` shows what is denied.
+fn door_with_a_hidden_view() -> Door {
+    let door = door();
+    door.direct(
+        "CREATE SCHEMA hid; GRANT ALL ON SCHEMA hid TO app; \
+         CREATE VIEW hid.notes AS SELECT email AS note FROM users; GRANT SELECT ON hid.notes TO app",
+    );
+    let mut wire = wire_of(&door, "");
+    answers(&mut wire, "CREATE TABLE own (a int)", "C(CREATE TABLE) Z(I)");
     fresh(&door);
     door
 }
@@ -85,20 +99,10 @@ fn reload(door: &Door, policy: &str) {
     assert!(eventually(10 * SECOND, || digest() != before), "{}", door.proxy.output());
 }
 
-fn wire(door: &Door, options: &str) -> Wire {
-    let parameters = [
-        ("user", "app"),
-        ("database", door.database.as_str()),
-        ("application_name", ANALYST),
-        ("options", options),
-    ];
-    Wire::login(door.proxy.port, &parameters).unwrap()
-}
-
 #[test]
 fn a_text_is_analysed_once_by_whichever_message_it_comes() {
     let door = door();
-    let mut wire = wire(&door, "");
+    let mut wire = wire_of(&door, "");
     let sql = "SELECT id FROM users WHERE id = 1";
     settles(&door, &mut wire, sql, ONE_ROW);
     let (misses, hits) = counted(&door);
@@ -114,14 +118,14 @@ fn a_text_is_analysed_once_by_whichever_message_it_comes() {
     // Nearly the same is another text, and so is the same text of another session.
     answers(&mut wire, &format!("{sql} "), ONE_ROW);
     assert_eq!(counted(&door), (misses + 1, hits + 4));
-    answers(&mut self::wire(&door, ""), sql, ONE_ROW);
+    answers(&mut wire_of(&door, ""), sql, ONE_ROW);
     assert_eq!(counted(&door), (misses + 2, hits + 4));
 }
 
 #[test]
 fn a_policy_counts_from_the_moment_that_it_is_in_force() {
     let door = door();
-    let mut wire = wire(&door, "");
+    let mut wire = wire_of(&door, "");
     let (evil, honest) = ("SELECT note FROM notes", "SELECT id FROM users");
     let all = "T C(SELECT 0) Z(I)";
     wire.send(&[parse("s", evil, &[]), parse("t", honest, &[]), sync()].concat()).unwrap();
@@ -166,14 +170,14 @@ fn a_tenant_is_the_one_of_the_policy_in_force() {
         "CREATE TABLE orders (id int, tenant_id text, owner text); GRANT ALL ON orders TO app; \
          INSERT INTO orders VALUES (1, 'tenant_1', 'tenant_2'), (2, 'tenant_2', 'tenant_2')",
     );
-    let mut wire = wire(&door, "");
+    let mut wire = wire_of(&door, "");
     // Nobody told the door of the new table: a definition through it does.
     answers(&mut wire, "CREATE TABLE own (a int)", "C(CREATE TABLE) Z(I)");
     let (own, honest) = (
         "SELECT id FROM orders WHERE tenant_id = 'tenant_1'",
         "SELECT name FROM products WHERE id = 1",
     );
-    let known = || tags(&self::wire(&door, "").query(own).unwrap()) == ONE_ROW;
+    let known = || tags(&wire_of(&door, "").query(own).unwrap()) == ONE_ROW;
     assert!(eventually(20 * SECOND, known), "{}", door.proxy.output());
     let bound = "SELECT id FROM orders WHERE tenant_id = $1 LIMIT 5";
     wire.send(&[parse("s", bound, &[25]), sync()].concat()).unwrap();
@@ -204,17 +208,10 @@ fn a_tenant_is_the_one_of_the_policy_in_force() {
 
 #[test]
 fn a_search_path_counts_from_the_statement_that_sets_it() {
-    let door = door();
-    door.direct(
-        "CREATE SCHEMA hid; GRANT ALL ON SCHEMA hid TO app; \
-         CREATE VIEW hid.notes AS SELECT email AS note FROM users; GRANT SELECT ON hid.notes TO app",
-    );
-    let mut wire = wire(&door, "");
-    answers(&mut wire, "CREATE TABLE own (a int)", "C(CREATE TABLE) Z(I)");
-    fresh(&door);
+    let door = door_with_a_hidden_view();
     let (evil, honest) = ("SELECT note FROM notes", "SELECT id FROM public.users");
     for set in ["SET search_path = hid, public", "SET LOCAL search_path = hid"] {
-        let mut wire = self::wire(&door, "");
+        let mut wire = wire_of(&door, "");
         settles(&door, &mut wire, evil, "T C(SELECT 0) Z(I)");
         settles(&door, &mut wire, honest, ONE_ROW);
         // In one write, so that the change is on its way and not answered.
@@ -224,7 +221,7 @@ fn a_search_path_counts_from_the_statement_that_sets_it() {
         assert_eq!(tags(&wire.until_ready().unwrap()), ONE_ROW, "{set}");
     }
     // A path that was possible before is none that is new.
-    let mut wire = self::wire(&door, "");
+    let mut wire = wire_of(&door, "");
     settles(&door, &mut wire, evil, "T C(SELECT 0) Z(I)");
     answers(&mut wire, "RESET search_path", "C(RESET) Z(I)");
     settles(&door, &mut wire, evil, "T C(SELECT 0) Z(I)");
@@ -233,7 +230,7 @@ fn a_search_path_counts_from_the_statement_that_sets_it() {
 #[test]
 fn definitions_through_the_door_count_at_once() {
     let door = door();
-    let mut wire = wire(&door, "");
+    let mut wire = wire_of(&door, "");
     let mut operator = door.wire("agent:operator");
     let (evil, honest) = ("SELECT id FROM mails", "SELECT id FROM users");
     let make = "CREATE VIEW mails AS SELECT id FROM users";
@@ -267,8 +264,8 @@ fn definitions_through_the_door_count_at_once() {
 #[test]
 fn a_temporary_table_of_the_same_name_counts_for_its_session() {
     let door = door();
-    let mut wire = wire(&door, "-c search_path=pg_temp,public");
-    let mut other = self::wire(&door, "-c search_path=pg_temp,public");
+    let mut wire = wire_of(&door, "-c search_path=pg_temp,public");
+    let mut other = wire_of(&door, "-c search_path=pg_temp,public");
     let (hidden, honest) = ("SELECT note FROM notes", "SELECT id FROM users");
     for wire in [&mut wire, &mut other] {
         settles(&door, wire, hidden, "T C(SELECT 0) Z(I)");
@@ -317,14 +314,8 @@ fn an_encoding_counts_from_the_statement_that_sets_it() {
 
 #[test]
 fn names_mean_what_they_mean_each_time() {
-    let door = door();
-    door.direct(
-        "CREATE SCHEMA hid; GRANT ALL ON SCHEMA hid TO app; \
-         CREATE VIEW hid.notes AS SELECT email AS note FROM users; GRANT SELECT ON hid.notes TO app",
-    );
-    let mut wire = wire(&door, "");
-    answers(&mut wire, "CREATE TABLE own (a int)", "C(CREATE TABLE) Z(I)");
-    fresh(&door);
+    let door = door_with_a_hidden_view();
+    let mut wire = wire_of(&door, "");
     let prepare = "PREPARE p AS SELECT note FROM notes";
     for _ in 0..3 {
         settles_after(&mut wire, &[(prepare, "C(PREPARE) Z(I)")]);
@@ -364,7 +355,7 @@ fn the_record_of_a_text_is_the_same_each_time() {
     let observed = policy.replace("  analyst:\n", "  analyst:\n    mode: observe\n");
     for (policy, denied) in [(policy, DENIED), (observed, ONE_ROW)] {
         let mut door = with_catalog(&policy);
-        let mut wire = wire(&door, "");
+        let mut wire = wire_of(&door, "");
         let asked = [
             ("SELECT id FROM users", ONE_ROW),
             ("SELECT email FROM users", denied),

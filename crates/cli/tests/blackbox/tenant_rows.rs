@@ -4,8 +4,8 @@
 use testkit::wire::{bind, execute, parse, sync, tags};
 
 use crate::bodies::{door_after, passes, refused};
+use crate::bound_tenants::bound;
 use crate::kit::{Door, Said};
-use crate::tenants::bind_binary;
 
 const POLICY: &str = r#"
 version: "2"
@@ -147,18 +147,8 @@ fn a_row_does_not_move_to_another_tenant() {
 }
 
 /// What comes of a statement with one value.
-fn answer(door: &Door, (sql, types): (&str, &[u32]), value: &[u8], binary: bool) -> String {
-    let mut wire = door.wire("agent:number");
-    let value = if binary {
-        bind_binary("", value)
-    } else {
-        bind("", "", &[std::str::from_utf8(value).unwrap()])
-    };
-    wire.send(&[parse("", sql, types), value, execute("", 0), sync()].concat()).unwrap();
-    let frames = wire.until_ready().unwrap();
-    let rows = frames.iter().filter(|frame| frame.tag == b'D');
-    let rows: Vec<String> = rows.map(|frame| frame.row().join(",")).collect();
-    if rows.is_empty() { tags(&frames) } else { rows.join(" ") }
+fn answer(door: &Door, question: (&str, &[u32]), value: &[u8], binary: bool) -> String {
+    bound(door, "agent:number", question, value, binary)
 }
 
 #[test]

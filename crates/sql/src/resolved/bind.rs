@@ -604,12 +604,11 @@ impl<'a> Bound<'a> {
             return;
         }
         self.types.passed(self.catalog, function);
-        // An aggregate of a user's calls what it is made of.
         let catalog = self.catalog;
-        for oid in function.calls.iter().filter(|oid| **oid != 0) {
-            if let Some(part) = catalog.function_by_oid(*oid) {
-                self.calls(part, path);
-            }
+        for part in function.calls.iter().filter_map(|oid| catalog.function_by_oid(*oid)) {
+            // Whoever allows an aggregate allows what it is made of; what is denied, or reaches past the policy, is not.
+            let harmless = !part.is_built_in() || part.volatility == catalog::Volatility::Immutable;
+            self.called(part, self.behind || harmless);
         }
         if bodies::is_of_interest(function) {
             // A view lends its owner's rights to the relations that it names, never to what a
@@ -622,13 +621,17 @@ impl<'a> Bound<'a> {
             let run = |path: &Vec<String>| Run { function, path: path.clone(), reached, fired_by };
             self.runs.extend(in_force.iter().map(run));
         }
+        self.called(function, self.behind);
+    }
+
+    fn called(&mut self, function: &'a Function, reached: bool) {
         let volatility = match function.volatility {
             catalog::Volatility::Immutable => Volatility::Immutable,
             catalog::Volatility::Stable => Volatility::Stable,
             catalog::Volatility::Volatile => Volatility::Volatile,
         };
         let (schema, name) = (Cow::Borrowed(&function.schema), Cow::Borrowed(&function.name));
-        self.calls.add(Called { schema, name, reached: self.behind, volatility });
+        self.calls.add(Called { schema, name, reached, volatility });
     }
 
     fn finish(mut self) -> Resolved<Found> {

@@ -111,7 +111,7 @@ impl<'a> Resolver<'a> {
         }
         if drop.remove_type == Object::OBJECT_SCHEMA {
             for name in drop.objects().iter().filter_map(Node::as_str) {
-                self.whole_schema(name)?;
+                self.whole_schema(name, Some(Event::DropCascade))?;
             }
         }
         for written in drop.objects().iter().filter_map(listed) {
@@ -123,12 +123,14 @@ impl<'a> Resolver<'a> {
     }
 
     /// What is done to a schema is done to all that is in it: rules are on names.
-    fn whole_schema(&mut self, name: &'a str) -> Resolved<()> {
+    fn whole_schema(&mut self, name: &'a str, event: Option<Event>) -> Resolved<()> {
         let catalog = self.catalog;
         let relations = catalog.snapshot().relations.iter();
         for relation in relations.filter(|relation| *relation.schema == *name) {
             self.used_whole(relation, ColumnRole::Write)?;
-            self.happens(relation, Event::DropCascade);
+            if let Some(event) = event {
+                self.happens(relation, event);
+            }
         }
         for function in catalog.snapshot().functions.iter().filter(|one| *one.schema == *name) {
             self.spend(1)?;
@@ -172,7 +174,7 @@ impl<'a> Resolver<'a> {
                 }
                 Node::DropStmt(drop) => self.dropped_with(drop)?,
                 Node::RenameStmt(rename) if rename.rename_type == Object::OBJECT_SCHEMA => {
-                    self.whole_schema(rename.subname().unwrap_or_default())?;
+                    self.whole_schema(rename.subname().unwrap_or_default(), None)?;
                 }
                 Node::RenameStmt(rename) => {
                     self.renamed_routine(rename.object());
